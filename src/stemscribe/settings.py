@@ -1,0 +1,92 @@
+"""Where things live and how far to reach out: flags over environment over file over defaults, resolved once.
+
+The front door calls `resolve` and hands the result down; nothing below reads the environment or looks for files.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from stemscribe.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+SETTINGS_FILE = "stemscribe.toml"
+PREFIX = "STEMSCRIBE_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one invocation.
+
+    Attributes:
+        out_dir: the folder that holds the job folders.
+        models_dir: the folder that holds fetched models.
+        offline: whether opening a socket is forbidden.
+        hub_endpoint: the base address of the model hub, for those who use a mirror.
+    """
+
+    out_dir: Path
+    models_dir: Path
+    offline: bool = False
+    hub_endpoint: str = "https://huggingface.co"
+
+
+def resolve(flags: Mapping[str, Any], environ: Mapping[str, str], *, root: Path, models_dir: Path) -> Settings:
+    """The settings that hold: a flag wins over `STEMSCRIBE_…`, that over `stemscribe.toml`, that over the default.
+
+    Args:
+        flags: values from the command line by setting name; `None` counts as not given.
+        environ: the process's environment.
+        root: the project's folder, where `stemscribe.toml` and `out/` are.
+        models_dir: the default folder for models.
+
+    Raises:
+        UsageError: the file or a value in it cannot be understood.
+    """
+    values: dict[str, Any] = {"out_dir": root / "out", "models_dir": models_dir}
+    values |= _from_file(root / SETTINGS_FILE)
+    names = [field.name for field in fields(Settings)]
+    values |= {name: environ[PREFIX + name.upper()] for name in names if environ.get(PREFIX + name.upper())}
+    values |= {name: value for name, value in flags.items() if value is not None and name in names}
+    return Settings(
+        out_dir=Path(values["out_dir"]).expanduser(),
+        models_dir=Path(values["models_dir"]).expanduser(),
+        offline=_boolean("offline", values.get("offline", False)),
+        hub_endpoint=str(values.get("hub_endpoint", Settings.hub_endpoint)).rstrip("/"),
+    )
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}.", hint="Mend or delete the file.") from error
+    known = {field.name for field in fields(Settings)}
+    if unknown := sorted(set(values) - known):
+        raise UsageError(
+            f"{path} has settings that do not exist: {', '.join(unknown)}.", hint=f"Known: {', '.join(sorted(known))}."
+        )
+    return values
+
+
+def _boolean(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in {"1", "true", "yes", "on"}:
+        return True
+    if text in {"0", "false", "no", "off", ""}:
+        return False
+    raise UsageError(
+        f"Setting {name} should be true or false, not {value!r}.", hint=f"Set {PREFIX}{name.upper()}=1 or 0."
+    )
