@@ -1,8 +1,8 @@
 """Files that appear whole or not at all, and records kept in them as JSON.
 
 A writer works on a temporary file beside the target, which is flushed to the disk and renamed: whoever sees the
-target sees all of it, whatever is killed when. The idea is luigi's `temporary_path`; here the flush is added, because a rename
-may reach the disk before the data does.
+target sees all of it, whatever is killed when. The idea is luigi's `temporary_path`; here the flush is added, because a
+rename may reach the disk before the data does.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def replacing(target: Path) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         flush_to_disk(temporary)
-        os.replace(temporary, target)
+        temporary.replace(target)
         flush_to_disk(target.parent)
     except OSError as error:
         raise storage_error(target, error) from error

@@ -76,7 +76,7 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path} has settings that do not exist: {', '.join(unknown)}.", hint=f"Known: {', '.join(sorted(known))}."
         )
-    return values
+    return dict(values)
 
 
 def _boolean(name: str, value: object) -> bool:

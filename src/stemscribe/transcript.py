@@ -1,7 +1,7 @@
 """What was said, and when: plain records that every other room may hand around.
 
-Times are seconds. In `regions.json` and `segments.json` they count from the first frame of the mix; in `transcript.json` and the
-subtitles they are on the film's own clock. `Transcript.clock` says which.
+Times are seconds. In `regions.json` and `segments.json` they count from the first frame of the mix; in
+`transcript.json` and the subtitles they are on the film's own clock. `Transcript.clock` says which.
 """
 
 from __future__ import annotations

@@ -1,0 +1,49 @@
+"""Mean, standard deviation and peak of a mix, gathered while it passes by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from stemscribe.audio.resample import Array
+
+
+@dataclass(frozen=True)
+class Level:
+    """Of a whole file: `mean` and (unbiased) `deviation` of its mono mix, `peak` over all channels."""
+
+    frames: int
+    mean: float
+    deviation: float
+    peak: float
+
+
+class LevelMeter:
+    """Blocks in, level out, in constant memory: sums in float64, which for samples within ±1 lose nothing that
+    matters.
+    """
+
+    def __init__(self) -> None:
+        self._frames = 0
+        self._sum = 0.0
+        self._squares = 0.0
+        self._peak = 0.0
+
+    def add(self, block: Array) -> None:
+        """Count a block `[channels, frames]` in."""
+        if not block.size:
+            return
+        mono = block.mean(axis=0, dtype=np.float64)
+        self._frames += mono.size
+        self._sum += float(mono.sum())
+        self._squares += float(np.dot(mono, mono))
+        self._peak = max(self._peak, float(np.abs(block).max()))
+
+    @property
+    def level(self) -> Level:
+        """The level of everything so far."""
+        mean = self._sum / self._frames if self._frames else 0.0
+        variance = (self._squares - self._frames * mean**2) / (self._frames - 1) if self._frames > 1 else 0.0
+        return Level(self._frames, mean, math.sqrt(max(0.0, variance)), self._peak)

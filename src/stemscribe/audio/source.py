@@ -1,0 +1,66 @@
+"""Reading sound from a file that we wrote: any span of it, block by block, never the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import soundfile
+
+from stemscribe.audio.resample import Array, Resampler
+from stemscribe.errors import MediaError
+
+BLOCK_FRAMES = 1 << 19  # 12 s at 44.1 kHz: 4 MB of stereo float32
+
+
+class AudioSource:
+    """An open sound file, read as `[channels, frames]` float32.
+
+    Raises:
+        MediaError: the file is missing or is not a sound file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file = soundfile.SoundFile(path)
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise MediaError(f"{path} cannot be read as sound: {error}.") from error
+        self.frames: int = self._file.frames
+        self.sample_rate: int = self._file.samplerate
+        self.channels: int = self._file.channels
+
+    def __enter__(self) -> AudioSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def read(self, start: int, stop: int) -> Array:
+        """The frames `start` ≤ n < `stop`, `[channels, stop - start]`, with silence beyond both ends."""
+        block = np.zeros((self.channels, max(0, stop - start)), np.float32)
+        first, last = max(0, start), min(self.frames, stop)
+        if first < last:
+            self._file.seek(first)
+            block[:, first - start : last - start] = self._file.read(last - first, dtype="float32", always_2d=True).T
+        return block
+
+    def blocks(self, frames: int = BLOCK_FRAMES) -> Iterator[Array]:
+        """The whole file in blocks `[channels, ≤ frames]`."""
+        for start in range(0, self.frames, frames):
+            yield self.read(start, min(start + frames, self.frames))
+
+    def read_mono(self, start: int, stop: int, sample_rate: int) -> Array:
+        """A span as mono, `[1, frames]`, at another sample rate."""
+        mono = self.read(start, stop).mean(axis=0, keepdims=True)
+        return Resampler(self.sample_rate, sample_rate, 1).push(mono, last=True)
+
+    def mono_blocks(self, sample_rate: int, frames: int = BLOCK_FRAMES) -> Iterator[Array]:
+        """The whole file as mono at another sample rate, in blocks `[1, ~frames * sample_rate / self.sample_rate]`."""
+        resampler = Resampler(self.sample_rate, sample_rate, 1)
+        for block in self.blocks(frames):
+            yield resampler.push(block.mean(axis=0, keepdims=True))
+        yield resampler.push(np.zeros((1, 0), np.float32), last=True)

@@ -1,0 +1,120 @@
+"""Writing a stem: whole or not at all, and always the same bytes for the same sound."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import soundfile
+
+from stemscribe.audio.resample import Array
+from stemscribe.errors import UsageError
+from stemscribe.records import replacing, storage_error
+
+StemFormat = Literal["wav", "flac", "mp3"]
+StemSubtype = Literal["pcm16", "pcm24", "float"]
+
+_SUBTYPES: dict[StemSubtype, str] = {"pcm16": "PCM_16", "pcm24": "PCM_24", "float": "FLOAT"}
+_BYTES: dict[StemSubtype, int] = {"pcm16": 2, "pcm24": 3, "float": 4}
+_WAV_LIMIT = 4 * 1024**3 - 64 * 1024  # a WAV's sizes are 32 bit; leave room for its header
+_SET_ADD_PEAK_CHUNK = 0x1050  # libsndfile's SFC_SET_ADD_PEAK_CHUNK
+
+
+class StemWriter:
+    """A sound file in the making; it appears at `path` when the block ends well.
+
+    Args:
+        path: the file.
+        sample_rate: in Hz.
+        channels: of every block.
+        frames: how many there will be; decides between WAV and RF64.
+        subtype: `pcm16`, `pcm24` or `float` (WAV only); MP3 has none and is written at 320 kbit/s.
+        form: the file format; by default that of the path's ending.
+
+    Raises:
+        UsageError: the format cannot hold the subtype.
+        StorageError: the disk is full or cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        sample_rate: int,
+        channels: int,
+        frames: int,
+        *,
+        subtype: StemSubtype = "pcm16",
+        form: StemFormat = "wav",
+    ) -> None:
+        check_format(form, subtype)
+        self.path = path
+        self._arguments = _arguments(form, subtype, channels * frames)
+        self._sample_rate, self._channels = sample_rate, channels
+        self._appearing: AbstractContextManager[Path] = replacing(path)
+        self._file: soundfile.SoundFile | None = None
+
+    def __enter__(self) -> StemWriter:
+        temporary = self._appearing.__enter__()
+        try:
+            self._file = soundfile.SoundFile(temporary, "w", self._sample_rate, self._channels, **self._arguments)
+            _leave_out_peak_chunk(self._file)
+        except soundfile.LibsndfileError as error:
+            self._appearing.__exit__(type(error), error, error.__traceback__)
+            raise storage_error(self.path, OSError(None, str(error))) from error
+        return self
+
+    def write(self, block: Array) -> None:
+        """Append `[channels, frames]`; values beyond ±1 are clipped in integer formats."""
+        assert self._file is not None
+        try:
+            self._file.write(np.ascontiguousarray(block.T))
+        except soundfile.LibsndfileError as error:
+            raise storage_error(self.path, OSError(None, str(error))) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._file is not None
+        try:
+            self._file.close()
+        except soundfile.LibsndfileError as failure:
+            if error is None:
+                kind, error, trace = type(failure), storage_error(self.path, OSError(None, str(failure))), None
+                self._appearing.__exit__(kind, error, trace)
+                raise error from failure
+        self._appearing.__exit__(kind, error, trace)
+
+
+def check_format(form: str, subtype: str) -> None:
+    """Refuse what cannot be written, before anything is computed.
+
+    Raises:
+        UsageError: the format cannot hold the subtype.
+    """
+    if form == "flac" and subtype == "float":
+        raise UsageError("FLAC cannot hold float samples.", hint="Use --stem-subtype pcm24, or --stem-format wav.")
+
+
+def _arguments(form: StemFormat, subtype: StemSubtype, samples: int) -> dict[str, Any]:
+    if form == "mp3":
+        return {
+            "format": "MP3",
+            "subtype": "MPEG_LAYER_III",
+            "bitrate_mode": "CONSTANT",
+            "compression_level": 0.0,  # libsndfile's scale: 0 is the highest bit rate, 320 kbit/s
+        }
+    if form == "flac":
+        return {"format": "FLAC", "subtype": _SUBTYPES[subtype]}
+    too_long = samples * _BYTES[subtype] > _WAV_LIMIT
+    return {"format": "RF64" if too_long else "WAV", "subtype": _SUBTYPES[subtype]}
+
+
+def _leave_out_peak_chunk(file: soundfile.SoundFile) -> None:
+    """Keep libsndfile from putting the time of day into float WAVs, which would make each run's file another.
+
+    python-soundfile has no public name for this command of libsndfile's.
+    """
+    soundfile._snd.sf_command(file._file, _SET_ADD_PEAK_CHUNK, soundfile._ffi.NULL, 0)

@@ -1,0 +1,48 @@
+"""What a separation model is to the rest of the house."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float32]
+
+
+class Separator(Protocol):
+    """One window in, its stems out: no files, no overlap, no progress."""
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The names of the stems, in the order in which `separate` gives them."""
+        ...
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz."""
+        ...
+
+    @property
+    def channels(self) -> int: ...
+
+    @property
+    def window_frames(self) -> int:
+        """How many frames the model sees at once."""
+        ...
+
+    @property
+    def runtime(self) -> str:
+        """What computes it, with its version and device."""
+        ...
+
+    def separate(self, mix: Array) -> Array:
+        """The stems of one window.
+
+        Args:
+            mix: `[channels, window_frames]`, normalised to the whole file's mean and standard deviation.
+
+        Returns:
+            `[stems, channels, window_frames]`; the same for the same input, bit by bit.
+        """
+        ...

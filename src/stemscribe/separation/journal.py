@@ -1,0 +1,193 @@
+"""Committed windows: what keeps a separation from being lost.
+
+Two files in a folder. `windows.f32` holds the payloads back to back: for each window its finished frames, then the tail
+that the next window will be added to (both little-endian float32, `[stems, channels, frames]`). `windows.jsonl` holds
+a line of facts about the whole, then a line a window: its index, where its payload ends, and its CRC-32. A payload is
+flushed to the disk before its line is written, and the line before the window counts as committed. Opening checks
+every line against its payload and cuts both files after the last window that is whole: so a torn write costs that
+window, and a resumed run continues from exactly the state of the one that was killed. Keeping the tail with every
+window costs a third more scratch space, and makes each window's state complete without touching an earlier one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import numpy as np
+
+from stemscribe.errors import StorageError
+from stemscribe.records import flush_to_disk, storage_error
+from stemscribe.separation.base import Array
+from stemscribe.separation.windows import Window, WindowPlan
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+_SAMPLE = np.dtype("<f4")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a journal is of; a journal of anything else is started anew."""
+
+    plan: WindowPlan
+    stems: tuple[str, ...]
+    channels: int
+
+    def payload_frames(self, window: Window) -> tuple[int, int]:
+        """How many finished frames, and how many frames of tail, a window's payload has."""
+        finished = self.plan.finished(window)
+        return finished - window.start, window.stop - finished
+
+    def payload_bytes(self, window: Window) -> int:
+        return window.frames * len(self.stems) * self.channels * _SAMPLE.itemsize
+
+    def position(self, window: Window) -> int:
+        """Where a window's payload begins: all but the last few have the same length, so each has a slot of that."""
+        return window.index * self.plan.window_frames * len(self.stems) * self.channels * _SAMPLE.itemsize
+
+    @property
+    def total_bytes(self) -> int:
+        """What all payloads together take on the disk."""
+        return sum(self.payload_bytes(window) for window in self.plan)
+
+    def heading(self) -> bytes:
+        """The first line of the journal."""
+        facts = {"journal": FORMAT, **asdict(self)}
+        return json.dumps(facts, separators=(",", ":")).encode() + b"\n"
+
+
+class Journal:
+    """The committed windows of one separation.
+
+    Args:
+        folder: where its two files are, or will be.
+        layout: what is separated.
+
+    Attributes:
+        committed: how many windows are safe.
+        tail: the tail after the last of them, `[stems, channels, frames]`; `None` before the first.
+    """
+
+    def __init__(self, folder: Path, layout: Layout) -> None:
+        self._layout = layout
+        self._payload_path = folder / "windows.f32"
+        self._lines_path = folder / "windows.jsonl"
+        self.committed = 0
+        self.tail: Array | None = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._payloads = self._payload_path.open("r+b" if self._payload_path.exists() else "w+b")
+            self._lines = self._lines_path.open("r+b" if self._lines_path.exists() else "w+b")
+            self._recover()
+            flush_to_disk(folder)
+        except OSError as error:
+            raise storage_error(folder, error) from error
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._payloads.close()
+        self._lines.close()
+
+    def commit(self, window: Window, finished: Array, tail: Array) -> None:
+        """Make a window safe: when this returns, it is on the disk.
+
+        Args:
+            window: the first one that is not committed.
+            finished: `[stems, channels, frames]`: what will not change any more.
+            tail: `[stems, channels, frames]`: what the next window will be added to.
+
+        Raises:
+            StorageError: the disk is full or cannot be written; the windows before are safe.
+        """
+        if window.index != self.committed:
+            raise ValueError(f"window {window.index} cannot follow {self.committed} committed ones")
+        payload = b"".join(np.ascontiguousarray(part, _SAMPLE).tobytes() for part in (finished, tail))
+        if len(payload) != self._layout.payload_bytes(window):
+            raise ValueError(
+                f"window {window.index} has {len(payload)} bytes, not {self._layout.payload_bytes(window)}"
+            )
+        try:
+            self._payloads.seek(self._layout.position(window))
+            self._payloads.write(payload)
+            _flush(self._payloads)
+            self._lines.write(self._line(window, payload))
+            _flush(self._lines)
+        except OSError as error:
+            raise storage_error(self._payload_path, error) from error
+        self.committed += 1
+        self.tail = tail
+
+    def finished(self) -> Iterator[tuple[Window, Array]]:
+        """Each committed window with its finished frames, `[stems, channels, frames]`, in order.
+
+        Raises:
+            StorageError: a payload is not what was committed any more.
+        """
+        lines = self._lines_path.read_bytes().splitlines(keepends=True)[1:]
+        for line, window in zip(lines[: self.committed], self._layout.plan, strict=False):
+            payload = self._payload(window)
+            if line != self._line(window, payload):
+                raise StorageError(
+                    f"{self._payload_path} changed on the disk: window {window.index} is not what was written.",
+                    hint="Check the disk; run the job again, which separates from there on.",
+                )
+            yield window, self._parts(window, payload)[0]
+
+    def _recover(self) -> None:
+        """Take up the windows that are whole, and cut off whatever follows them."""
+        heading = self._layout.heading()
+        if self._lines.readline() != heading:
+            self._lines.seek(0)
+            self._lines.truncate()
+            self._lines.write(heading)
+        safe, end = self._lines.tell(), 0
+        for window in self._layout.plan:
+            line, payload = self._lines.readline(), self._payload(window)
+            if len(payload) != self._layout.payload_bytes(window) or line != self._line(window, payload):
+                break
+            safe, end = self._lines.tell(), self._layout.position(window) + len(payload)
+            self.committed = window.index + 1
+            self.tail = self._parts(window, payload)[1]
+        self._lines.seek(safe)
+        self._lines.truncate()
+        self._payloads.truncate(end)
+        _flush(self._lines)
+        if self.committed:
+            log.info("%d of %d windows were already separated", self.committed, len(self._layout.plan))
+
+    def _line(self, window: Window, payload: bytes) -> bytes:
+        facts = {
+            "window": window.index,
+            "end": self._layout.position(window) + len(payload),
+            "crc32": zlib.crc32(payload),
+        }
+        return json.dumps(facts, separators=(",", ":")).encode() + b"\n"
+
+    def _payload(self, window: Window) -> bytes:
+        self._payloads.seek(self._layout.position(window))
+        return self._payloads.read(self._layout.payload_bytes(window))
+
+    def _parts(self, window: Window, payload: bytes) -> tuple[Array, Array]:
+        stems, channels = len(self._layout.stems), self._layout.channels
+        finished, tail = self._layout.payload_frames(window)
+        samples = np.frombuffer(payload, _SAMPLE).astype(np.float32)
+        cut = stems * channels * finished
+        return samples[:cut].reshape(stems, channels, finished), samples[cut:].reshape(stems, channels, tail)
+
+
+def _flush(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
