@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and records kept in them as JSON.
+"""Files that appear whole or not at all, or grow by whole lines, and records kept in them as JSON.
 
 A writer works on a temporary file beside the target, which is flushed to the disk and renamed: whoever sees the
 target sees all of it, whatever is killed when. The idea is luigi's `temporary_path`; here the flush is added, because a
@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TypeVar
 
 import msgspec
@@ -99,3 +101,75 @@ def read_record(path: Path, kind: type[Record]) -> Record:
             f"{path} is not a valid {kind.__name__}: {error}.",
             hint="Restore it from a copy, or delete the job's folder and prepare it again.",
         ) from error
+
+
+class Lines:
+    """A file that grows by whole lines: what was appended survives whatever comes after, and half a line never counts.
+
+    Each line carries its CRC-32. Opening reads the lines that are whole and cuts the file after them.
+
+    Args:
+        path: the file; made if there is none.
+        heading: what it is about; a file with another heading is started anew.
+
+    Attributes:
+        entries: the contents of the lines, without the heading.
+
+    Raises:
+        StorageError: the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path, heading: bytes) -> None:
+        self._path = path
+        self.entries: list[bytes] = []
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("r+b" if path.exists() else "w+b")
+            if self._next() != heading:
+                self._cut(0)
+                self._append(heading)
+                flush_to_disk(path.parent)
+            self._ends = [self._file.tell()]
+            while (entry := self._next()) is not None:
+                self.entries.append(entry)
+                self._ends.append(self._file.tell())
+            self.keep(len(self.entries))
+        except OSError as error:
+            raise storage_error(path, error) from error
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def append(self, entry: bytes) -> None:
+        """Add a line; when this returns, it is on the disk. The entry may not hold a newline."""
+        try:
+            self._append(entry)
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+        self.entries.append(entry)
+        self._ends.append(self._file.tell())
+
+    def keep(self, count: int) -> None:
+        """Drop all entries but the first `count`."""
+        del self.entries[count:], self._ends[count + 1 :]
+        self._cut(self._ends[-1])
+
+    def _append(self, entry: bytes) -> None:
+        self._file.write(b"%08x %s\n" % (zlib.crc32(entry), entry))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def _next(self) -> bytes | None:
+        line = self._file.readline()
+        checksum, _, entry = line[:-1].partition(b" ")
+        whole = line.endswith(b"\n") and checksum == b"%08x" % zlib.crc32(entry)
+        return entry if whole else None
+
+    def _cut(self, end: int) -> None:
+        self._file.seek(end)
+        self._file.truncate()

@@ -12,11 +12,11 @@ from stemscribe.audio.resample import Array
 
 @dataclass(frozen=True)
 class Level:
-    """Of a whole file: `mean` and (unbiased) `deviation` of its mono mix, `peak` over all channels."""
+    """Of a whole file: `mean` and (unbiased) `std` of its mono mix, `peak` over all channels."""
 
     frames: int
     mean: float
-    deviation: float
+    std: float
     peak: float
 
 

@@ -44,8 +44,13 @@ class AudioSource:
         block = np.zeros((self.channels, max(0, stop - start)), np.float32)
         first, last = max(0, start), min(self.frames, stop)
         if first < last:
-            self._file.seek(first)
-            block[:, first - start : last - start] = self._file.read(last - first, dtype="float32", always_2d=True).T
+            try:
+                self._file.seek(first)
+                block[:, first - start : last - start] = self._file.read(
+                    last - first, dtype="float32", always_2d=True
+                ).T
+            except soundfile.LibsndfileError as error:
+                raise MediaError(f"{self._file.name} is damaged: {error}.") from error
         return block
 
     def blocks(self, frames: int = BLOCK_FRAMES) -> Iterator[Array]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -23,39 +25,54 @@ Device = Literal["auto", "cpu", "cuda", "coreml"]
 class Graph(Protocol):
     """A loaded graph."""
 
-    @property
-    def runtime(self) -> str:
-        """What runs it, with its version: part of what a result depends on, e.g. `openvino 2026.4.1 on cpu`."""
-        ...
-
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         """The graph's outputs, in its own order, for inputs by name."""
         ...
 
 
-def load_graph(path: Path, device: Device = "auto", *, threads: int = 0) -> Graph:
-    """A graph that is ready to run.
+@dataclass(frozen=True)
+class Runtime:
+    """What runs graphs, and where."""
 
-    Args:
-        path: an ONNX file.
-        device: `auto` takes CUDA where onnxruntime offers it, else the CPU.
-        threads: how many threads to use on a CPU; 0 leaves it to the runtime.
+    package: Literal["openvino", "onnxruntime"]
+    device: Literal["cpu", "cuda", "coreml"]
+
+    def __str__(self) -> str:
+        return f"{self.package} {version(self.package)} on {self.device}"
+
+
+def choose_runtime(device: Device = "auto") -> Runtime:
+    """The runtime for a device; `auto` takes CUDA where onnxruntime offers it, else the CPU.
 
     Raises:
         UsageError: the device is not to be had here.
     """
     from stemscribe.inference import onnxruntime
 
-    providers = onnxruntime.available_devices()
+    offered = onnxruntime.available_devices()
     if device == "auto":
-        device = "cuda" if "cuda" in providers else "cpu"
-    if device == "cpu" and importlib.util.find_spec("openvino"):
-        from stemscribe.inference import openvino
-
-        return openvino.OpenVinoGraph(path, threads=threads)
-    if device not in providers:
+        device = "cuda" if "cuda" in offered else "cpu"
+    if device not in offered:
         raise UsageError(
-            f"Device {device} is not to be had here: onnxruntime offers {', '.join(providers)}.",
+            f"Device {device} is not to be had here: onnxruntime offers {', '.join(offered)}.",
             hint="Leave out --device, or install a runtime for it (for CUDA: onnxruntime-gpu).",
         )
-    return onnxruntime.OnnxRuntimeGraph(path, device, threads=threads)
+    lean = device == "cpu" and importlib.util.find_spec("openvino") is not None
+    return Runtime("openvino" if lean else "onnxruntime", device)
+
+
+def load_graph(path: Path, runtime: Runtime, *, threads: int = 0) -> Graph:
+    """A graph that is ready to run.
+
+    Args:
+        path: an ONNX file.
+        runtime: what runs it.
+        threads: how many threads to use on a CPU; 0 leaves it to the runtime.
+    """
+    if runtime.package == "openvino":
+        from stemscribe.inference.openvino import OpenVinoGraph
+
+        return OpenVinoGraph(path, threads=threads)
+    from stemscribe.inference.onnxruntime import OnnxRuntimeGraph
+
+    return OnnxRuntimeGraph(path, runtime.device, threads=threads)

@@ -32,7 +32,6 @@ class OnnxRuntimeGraph:
         options.log_severity_level = 3
         providers = [_PROVIDERS[device]] + ([_PROVIDERS["cpu"]] if device != "cpu" else [])
         self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-        self.runtime = f"onnxruntime {onnxruntime.__version__} on {device}"
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         results: list[Array] = self._session.run(None, dict(inputs))

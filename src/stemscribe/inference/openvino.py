@@ -22,7 +22,6 @@ class OpenVinoGraph:
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads
         self._request = openvino.Core().compile_model(path, "CPU", config).create_infer_request()
-        self.runtime = f"openvino {openvino.__version__.split('-')[0]} on cpu"
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         results = self._request.infer(dict(inputs), share_inputs=True, share_outputs=True)

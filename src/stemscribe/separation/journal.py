@@ -19,12 +19,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 import numpy as np
 
 from stemscribe.errors import StorageError
-from stemscribe.records import flush_to_disk, storage_error
+from stemscribe.records import Lines, flush_to_disk, storage_error
 from stemscribe.separation.base import Array
 from stemscribe.separation.windows import Window, WindowPlan
 
@@ -62,7 +61,7 @@ class Layout:
     def heading(self) -> bytes:
         """The first line of the journal."""
         facts = {"journal": FORMAT, **asdict(self)}
-        return json.dumps(facts, separators=(",", ":")).encode() + b"\n"
+        return json.dumps(facts, separators=(",", ":")).encode()
 
 
 class Journal:
@@ -79,14 +78,12 @@ class Journal:
 
     def __init__(self, folder: Path, layout: Layout) -> None:
         self._layout = layout
-        self._payload_path = folder / "windows.f32"
-        self._lines_path = folder / "windows.jsonl"
+        self._path = folder / "windows.f32"
         self.committed = 0
         self.tail: Array | None = None
+        self._lines = Lines(folder / "windows.jsonl", layout.heading())
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._payloads = self._payload_path.open("r+b" if self._payload_path.exists() else "w+b")
-            self._lines = self._lines_path.open("r+b" if self._lines_path.exists() else "w+b")
+            self._payloads = self._path.open("r+b" if self._path.exists() else "w+b")
             self._recover()
             flush_to_disk(folder)
         except OSError as error:
@@ -99,7 +96,7 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._payloads.close()
-        self._lines.close()
+        self._lines.__exit__(kind, error, trace)
 
     def commit(self, window: Window, finished: Array, tail: Array) -> None:
         """Make a window safe: when this returns, it is on the disk.
@@ -122,11 +119,11 @@ class Journal:
         try:
             self._payloads.seek(self._layout.position(window))
             self._payloads.write(payload)
-            _flush(self._payloads)
-            self._lines.write(self._line(window, payload))
-            _flush(self._lines)
+            self._payloads.flush()
+            os.fsync(self._payloads.fileno())
         except OSError as error:
-            raise storage_error(self._payload_path, error) from error
+            raise storage_error(self._path, error) from error
+        self._lines.append(self._entry(window, payload))
         self.committed += 1
         self.tail = tail
 
@@ -136,45 +133,33 @@ class Journal:
         Raises:
             StorageError: a payload is not what was committed any more.
         """
-        lines = self._lines_path.read_bytes().splitlines(keepends=True)[1:]
-        for line, window in zip(lines[: self.committed], self._layout.plan, strict=False):
+        for entry, window in zip(self._lines.entries, self._layout.plan, strict=False):
             payload = self._payload(window)
-            if line != self._line(window, payload):
+            if entry != self._entry(window, payload):
                 raise StorageError(
-                    f"{self._payload_path} changed on the disk: window {window.index} is not what was written.",
+                    f"{self._path} changed on the disk: window {window.index} is not what was written.",
                     hint="Check the disk; run the job again, which separates from there on.",
                 )
             yield window, self._parts(window, payload)[0]
 
     def _recover(self) -> None:
         """Take up the windows that are whole, and cut off whatever follows them."""
-        heading = self._layout.heading()
-        if self._lines.readline() != heading:
-            self._lines.seek(0)
-            self._lines.truncate()
-            self._lines.write(heading)
-        safe, end = self._lines.tell(), 0
-        for window in self._layout.plan:
-            line, payload = self._lines.readline(), self._payload(window)
-            if len(payload) != self._layout.payload_bytes(window) or line != self._line(window, payload):
+        end = 0
+        for entry, window in zip(list(self._lines.entries), self._layout.plan, strict=False):
+            payload = self._payload(window)
+            if len(payload) != self._layout.payload_bytes(window) or entry != self._entry(window, payload):
                 break
-            safe, end = self._lines.tell(), self._layout.position(window) + len(payload)
+            end = self._layout.position(window) + len(payload)
             self.committed = window.index + 1
             self.tail = self._parts(window, payload)[1]
-        self._lines.seek(safe)
-        self._lines.truncate()
+        self._lines.keep(self.committed)
         self._payloads.truncate(end)
-        _flush(self._lines)
         if self.committed:
             log.info("%d of %d windows were already separated", self.committed, len(self._layout.plan))
 
-    def _line(self, window: Window, payload: bytes) -> bytes:
-        facts = {
-            "window": window.index,
-            "end": self._layout.position(window) + len(payload),
-            "crc32": zlib.crc32(payload),
-        }
-        return json.dumps(facts, separators=(",", ":")).encode() + b"\n"
+    def _entry(self, window: Window, payload: bytes) -> bytes:
+        end = self._layout.position(window) + len(payload)
+        return b'{"window":%d,"end":%d,"crc32":%d}' % (window.index, end, zlib.crc32(payload))
 
     def _payload(self, window: Window) -> bytes:
         self._payloads.seek(self._layout.position(window))
@@ -186,8 +171,3 @@ class Journal:
         samples = np.frombuffer(payload, _SAMPLE).astype(np.float32)
         cut = stems * channels * finished
         return samples[:cut].reshape(stems, channels, finished), samples[cut:].reshape(stems, channels, tail)
-
-
-def _flush(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())

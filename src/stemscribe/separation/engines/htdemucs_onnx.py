@@ -7,9 +7,10 @@ the spectrogram branch and the time branch say.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
-from stemscribe.inference import Device, load_graph
+from stemscribe.inference import Device, Graph, choose_runtime, load_graph
 from stemscribe.separation import spectrogram
 from stemscribe.separation.base import Array
 
@@ -38,8 +39,14 @@ class HTDemucsOnnx:
     ) -> None:
         self.stems = tuple(stems)
         self._picked = [ALL_STEMS.index(stem) for stem in self.stems]
-        self._graph = load_graph(folder / GRAPH_FILE, device, threads=threads)
-        self.runtime = self._graph.runtime
+        runtime = choose_runtime(device)
+        self.runtime = str(runtime)
+        self._load = partial(load_graph, folder / GRAPH_FILE, runtime, threads=threads)
+
+    @cached_property
+    def _graph(self) -> Graph:
+        # Loaded when it is first needed: a resumed job may only have its files left to write.
+        return self._load()
 
     def separate(self, mix: Array) -> Array:
         """The stems of one window: `[2, 343980]` in, `[stems, 2, 343980]` out."""

@@ -1,0 +1,73 @@
+"""The `stemscribe` command: names of commands here, each in a file of its own, imported when it is called."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from importlib import import_module
+from types import FrameType
+
+import click
+
+from stemscribe import __version__
+from stemscribe.cli import console
+from stemscribe.errors import StemscribeError
+
+COMMANDS = ("run", "prepare", "status", "separate", "models")
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """A group whose commands are modules, so that `--help` loads nothing that works."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"stemscribe.cli.{cmd_name}").command
+        return command
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", message="stemscribe %(version)s")
+def stemscribe() -> None:
+    r"""Stems, then script: separate the voices of a film from its music, and write down what they say.
+
+    \b
+    stemscribe run --media film.mkv -s hi      prepare a job and run it
+    stemscribe run -j job-20261122-0001        run or resume a job
+    """
+
+
+def main() -> None:
+    """Run the command line; exit with 0, 1 (failed), 2 (wrong usage) or 130 (interrupted)."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
+    try:
+        stemscribe(standalone_mode=False)
+    except click.exceptions.Exit as request:
+        return request.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        console.interrupted()
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 1
+    except StemscribeError as error:
+        console.failed(error)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last net: a user gets a sentence and a file, not a traceback
+        console.broken(error)
+        return 1
+    return 0
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

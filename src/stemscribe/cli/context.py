@@ -1,0 +1,137 @@
+"""What every command shares: settings from flags and environment, the model store, and the options of a job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from stemscribe.cli import console
+from stemscribe.settings import Settings, resolve
+from stemscribe.timebase import parse_clock
+
+if TYPE_CHECKING:
+    from stemscribe.models.store import ModelStore
+    from stemscribe.pipeline.prepare import Request
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+ROOT_VARIABLE = "STEMSCRIBE_ROOT"  # set by the scripts in the project's folder
+
+
+class Clock(click.ParamType):  # type: ignore[type-arg] # generic in some releases of click, not in others
+    """A point on the film's clock."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_clock(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a time: give seconds (90.5), or 1:30, or 0:01:30.5.", param, ctx)
+
+
+def place_options(function: Function) -> Function:
+    """Flags for where things live."""
+    for option in (
+        click.option("--offline", is_flag=True, default=None, help="Open no network connection."),
+        click.option("--models-dir", type=click.Path(path_type=Path), help="Folder of models."),
+        click.option("--out-dir", type=click.Path(path_type=Path), help="Folder of job folders [default: out]."),
+    ):
+        function = option(function)
+    return function
+
+
+def job_options(function: Function) -> Function:
+    """Flags that say what a job is to do."""
+    for option in reversed(
+        (
+            click.option("-s", "--source-language", default="auto", show_default=True, help="What is spoken, e.g. hi."),
+            click.option("--model", default="whisper-base", show_default=True, help="Speech recognition model."),
+            click.option(
+                "--asr-audio",
+                type=click.Choice(["vocals", "mix"]),
+                default="vocals",
+                show_default=True,
+                help="What speech recognition hears.",
+            ),
+            *film_options(),
+            *stem_options(),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def film_options() -> tuple[Callable[[Function], Function], ...]:
+    return (
+        click.option("--audio-track", default="", metavar="N|LANG", help="Audio track: number (from 0) or language."),
+        click.option("--start-time", type=Clock(), default=0.0, help="Begin at this point of the film, e.g. 1:30."),
+        click.option("--end-time", type=Clock(), help="Stop at this point of the film."),
+    )
+
+
+def stem_options() -> tuple[Callable[[Function], Function], ...]:
+    return (
+        click.option(
+            "--stems",
+            type=click.Choice(["two", "four"]),
+            default="two",
+            show_default=True,
+            help="two: vocals and accompaniment; four: drums, bass, other and vocals.",
+        ),
+        click.option("--stem-format", type=click.Choice(["wav", "flac", "mp3"]), default="wav", show_default=True),
+        click.option(
+            "--stem-subtype", type=click.Choice(["pcm16", "pcm24", "float"]), default="pcm16", show_default=True
+        ),
+        click.option(
+            "--clip-mode",
+            type=click.Choice(["rescale", "clamp", "none"]),
+            default="rescale",
+            show_default=True,
+            help="What is done about a stem that exceeds full scale.",
+        ),
+        click.option("--engine", type=click.Choice(["auto", "onnx"]), default="auto", show_default=True),
+        click.option(
+            "--device", type=click.Choice(["auto", "cpu", "cuda", "coreml"]), default="auto", show_default=True
+        ),
+        click.option("--threads", type=click.IntRange(0), default=0, help="For models on a CPU; 0: as they like."),
+    )
+
+
+def settings(**flags: Any) -> Settings:
+    """The settings of this invocation."""
+    from platformdirs import user_cache_path
+
+    root = Path(os.environ.get(ROOT_VARIABLE) or ".")
+    return resolve(flags, os.environ, root=root, models_dir=user_cache_path("stemscribe") / "models")
+
+
+def store(chosen: Settings, shown: console.Display | None = None) -> ModelStore:
+    """The model store of this invocation."""
+    from stemscribe.models.spec import load_catalog
+    from stemscribe.models.store import ModelStore
+
+    return ModelStore(
+        chosen.models_dir,
+        load_catalog(),
+        offline=chosen.offline,
+        hub_endpoint=chosen.hub_endpoint,
+        announce=console.say,
+        progress=shown.fetched if shown else None,
+    )
+
+
+def request(media: Path, workflow: str, flags: dict[str, Any]) -> Request:
+    """What was asked for, from the flags of `job_options`."""
+    from stemscribe.jobs.job import Options
+    from stemscribe.pipeline.prepare import Request
+
+    names = {field.name for field in fields(Options)}
+    options = Options(**{name: value for name, value in flags.items() if name in names})
+    return Request(media, workflow, flags.get("source_language", "auto"), options)

@@ -1,0 +1,59 @@
+"""`stemscribe run`: run a job, or resume it; with `--media`, prepare it first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stemscribe.cli import console
+from stemscribe.cli.context import job_options, place_options, request, settings, store
+
+
+@click.command("run")
+@click.option("-j", "--job", "job_id", metavar="JOB", help="Run or resume this job (its id, or its folder).")
+@click.option("--media", type=click.Path(path_type=Path), help="Prepare a job for this film, then run it.")
+@click.option("--workflow", default="transcribe", show_default=True, help="With --media: separate or transcribe.")
+@click.option("--new", is_flag=True, help="With --media: a new job, even if there is one for the same request.")
+@click.option("--json", "as_json", is_flag=True, help="Events on stdout, one JSON object a line.")
+@job_options
+@place_options
+def command(
+    job_id: str | None,
+    media: Path | None,
+    workflow: str,
+    new: bool,
+    as_json: bool,
+    out_dir: Path | None,
+    models_dir: Path | None,
+    offline: bool | None,
+    **flags: Any,
+) -> None:
+    """Run a job, or resume it from where it was stopped; with --media, prepare it first.
+
+    The same command for the same film goes on with the same job.
+    """
+    if (job_id is None) == (media is None):
+        raise click.UsageError("Give either a job (-j) or a film (--media).")
+    from stemscribe.jobs.folder import find
+    from stemscribe.pipeline import prepare
+    from stemscribe.pipeline.runner import run
+
+    chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline)
+    with console.display(as_json=as_json) as shown:
+        models = store(chosen, shown)
+        if media is None:
+            folder = find(chosen.out_dir, str(job_id))
+        elif new:
+            folder = prepare.prepare(chosen.out_dir, request(media, workflow, flags), models.catalog)
+            console.say(f"Job created: {folder.path.name}")
+        else:
+            wanted = request(media, workflow, flags)
+            folder, made = prepare.prepare_or_continue(chosen.out_dir, wanted, models.catalog)
+            console.say(f"Job created: {folder.path.name}" if made else f"Going on with {folder.path.name}")
+        outcome = run(folder, models, shown.show)
+    if not as_json:
+        for name in ("vocals", "accompaniment", "srt", "text"):
+            if name in outcome.artefacts:
+                console.answer(console.relative(outcome.artefacts[name]))

@@ -1,0 +1,41 @@
+"""`stemscribe status`: what jobs there are, and how far one has come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stemscribe.cli import console
+from stemscribe.cli.context import place_options, settings
+
+
+@click.command("status")
+@click.argument("job_id", metavar="[JOB]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+@place_options
+def command(
+    job_id: str | None, as_json: bool, out_dir: Path | None, models_dir: Path | None, offline: bool | None
+) -> None:
+    """Show one job, stage by stage, or all jobs, a line each."""
+    from stemscribe.jobs.folder import all_jobs, find
+    from stemscribe.pipeline.status import status_of
+
+    chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline)
+    if job_id is not None:
+        status = status_of(find(chosen.out_dir, job_id))
+        if as_json:
+            console.answer_json(status)
+            return
+        console.answer(f"{status.job}  {status.state}  {status.workflow} of {status.media}")
+        for stage in status.stages:
+            console.answer(f"  {stage.name:<18} {stage.status:<12} {stage.seconds:>9.1f}s  {stage.error}".rstrip())
+        return
+    everything = [status_of(folder) for folder in all_jobs(chosen.out_dir)]
+    if as_json:
+        console.answer_json(everything)
+        return
+    for status in everything:
+        console.answer(f"{status.job}  {status.state:<12} {status.workflow} of {status.media}")
+    if not everything:
+        console.answer(f"There are no jobs in {console.relative(chosen.out_dir)}.")

@@ -1,0 +1,82 @@
+"""What a job was asked to do: written once at prepare, never changed after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stemscribe.timebase import Seconds
+
+StemSet = Literal["two", "four"]
+StemFormat = Literal["wav", "flac", "mp3"]
+StemSubtype = Literal["pcm16", "pcm24", "float"]
+ClipMode = Literal["rescale", "clamp", "none"]
+Engine = Literal["auto", "onnx"]
+Device = Literal["auto", "cpu", "cuda", "coreml"]
+AsrAudio = Literal["mix", "vocals"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything about a job that can be chosen; each stage depends on a few of them.
+
+    Attributes:
+        audio_track: number (from 0) or language of the audio track; empty for the best guess.
+        start_time: where to begin, on the film's clock.
+        end_time: where to stop, on the film's clock; `None` for the end.
+        stems: `two` are vocals and accompaniment, `four` are drums, bass, other and vocals.
+        stem_format: file format of the stems.
+        stem_subtype: sample format of the stems.
+        clip_mode: what is done about a stem that exceeds full scale.
+        engine: what runs the separation model.
+        device: what it runs on.
+        model: name of the speech recognition model.
+        asr_audio: what speech recognition hears.
+        threads: for the models on a CPU; 0 leaves it to them.
+    """
+
+    audio_track: str = ""
+    start_time: Seconds = 0.0
+    end_time: Seconds | None = None
+    stems: StemSet = "two"
+    stem_format: StemFormat = "wav"
+    stem_subtype: StemSubtype = "pcm16"
+    clip_mode: ClipMode = "rescale"
+    engine: Engine = "auto"
+    device: Device = "auto"
+    model: str = "whisper-base"
+    asr_audio: AsrAudio = "vocals"
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request, complete in itself.
+
+    Attributes:
+        id: unique below its `out/`.
+        media: the film's path, absolute.
+        media_identity: what the film is recognised by.
+        workflow: name of the workflow.
+        source_language: the spoken language, or `auto`.
+        created_at: UTC, ISO 8601.
+        stemscribe: the version that prepared it.
+    """
+
+    id: str
+    media: str
+    media_identity: str
+    workflow: str
+    source_language: str
+    created_at: str
+    stemscribe: str
+    options: Options = field(default_factory=Options)
+    version: int = 1
+
+    def asks_the_same_as(self, other: Job) -> bool:
+        """Whether both would make the same from the same."""
+        return self._request == other._request
+
+    @property
+    def _request(self) -> tuple[object, ...]:
+        return (self.media, self.media_identity, self.workflow, self.source_language, self.options, self.version)

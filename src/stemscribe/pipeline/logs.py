@@ -1,0 +1,36 @@
+"""Log files of a job: everything that is said while it runs, with times, and tracebacks that no terminal shows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stemscribe.records import storage_error
+
+ROOT = "stemscribe"
+_FORMAT = "%(asctime)s [%(levelname)s] %(message)s"
+
+
+@contextmanager
+def logged_to(path: Path) -> Iterator[None]:
+    """Append what the house logs to a file for the time of the block.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise storage_error(path, error) from error
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setLevel(logging.DEBUG)
+    logger = logging.getLogger(ROOT)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()

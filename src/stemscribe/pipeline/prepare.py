@@ -1,0 +1,132 @@
+"""From a wish to a job: everything that can be known to be wrong is found before anything is made."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from stemscribe import __version__
+from stemscribe.audio.probe import Media, identity, probe
+from stemscribe.audio.writer import check_format
+from stemscribe.errors import RecordError, UsageError
+from stemscribe.jobs.folder import JobFolder, all_jobs, create
+from stemscribe.jobs.job import Job, Options
+from stemscribe.languages import AUTO, standard_code
+from stemscribe.models.spec import Catalog
+from stemscribe.pipeline.workflows import workflow_named
+from stemscribe.speech.faster_whisper import ENGINE, known_languages
+from stemscribe.timebase import clock
+
+_MODEL_PREFIX = "whisper-"
+_ENGLISH_ONLY = ".en"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for, as it was said."""
+
+    media: Path
+    workflow: str = "transcribe"
+    source_language: str = AUTO
+    options: Options = field(default_factory=Options)
+
+
+def prepare(out_dir: Path, request: Request, catalog: Catalog) -> JobFolder:
+    """A new job for a request.
+
+    Raises:
+        UsageError: the request cannot be meant as it stands.
+        MediaError: the film cannot be used.
+        StorageError: the job folder cannot be written.
+    """
+    return create(out_dir, checked(request, catalog))
+
+
+def prepare_or_continue(out_dir: Path, request: Request, catalog: Catalog) -> tuple[JobFolder, bool]:
+    """The latest job that asked for the same, else a new one; and whether it is new.
+
+    Raises:
+        UsageError: the request cannot be meant as it stands.
+        MediaError: the film cannot be used.
+        StorageError: the job folder cannot be written.
+    """
+    job = checked(request, catalog)
+    for folder in reversed(all_jobs(out_dir)):
+        with suppress(RecordError):  # another job's broken record is no reason not to do this one
+            if folder.job.asks_the_same_as(job):
+                return folder, False
+    return create(out_dir, job), True
+
+
+def checked(request: Request, catalog: Catalog) -> Job:
+    """The job that a request makes, without an id yet; nothing is written.
+
+    Raises:
+        UsageError: the request cannot be meant as it stands.
+        MediaError: the film cannot be used.
+    """
+    options = replace(request.options, model=_model(request.options.model, catalog))
+    workflow = workflow_named(request.workflow)
+    language = _language(request.source_language)
+    check_format(options.stem_format, options.stem_subtype)
+    if any(options.model in step.stage.models(options) for step in workflow.steps):
+        _check_speaks(options.model, language)
+    if options.end_time is not None and options.end_time <= options.start_time:
+        raise UsageError(
+            f"--end-time {clock(options.end_time)} is not after --start-time {clock(options.start_time)}.",
+            hint="Both are points on the film's clock.",
+        )
+    film = request.media.expanduser().absolute()
+    media = probe(film, until=options.end_time)
+    _check_span(media, options)
+    media.track(options.audio_track, language)
+    return Job(
+        id="",
+        media=str(film),
+        media_identity=identity(film),
+        workflow=workflow.name,
+        source_language=language,
+        created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        stemscribe=__version__,
+        options=options,
+    )
+
+
+def _model(name: str, catalog: Catalog) -> str:
+    """A model's full name; `base` will do for `whisper-base`."""
+    known = [model for model, spec in catalog.items() if spec.engine == ENGINE]
+    for candidate in (name, _MODEL_PREFIX + name):
+        if candidate in known:
+            return candidate
+    raise UsageError(f"There is no speech recognition model {name!r}.", hint=f"Choose one of: {', '.join(known)}.")
+
+
+def _language(name: str) -> str:
+    if name.lower() == AUTO:
+        return AUTO
+    code = standard_code(name)
+    if code not in known_languages():
+        raise UsageError(
+            f"Whisper does not know the language {name!r}.",
+            hint="Give its code, such as hi, en or ta, or leave out -s to have it found.",
+        )
+    return code
+
+
+def _check_speaks(model: str, language: str) -> None:
+    if model.endswith(_ENGLISH_ONLY) and language not in {AUTO, "en"}:
+        raise UsageError(
+            f"Model {model} knows English only, and the film is to be in {language!r}.",
+            hint=f"Use --model {model.removesuffix(_ENGLISH_ONLY).replace('tiny', 'base')}.",
+        )
+
+
+def _check_span(media: Media, options: Options) -> None:
+    start, length = options.start_time, media.duration
+    if length is not None and start >= length:
+        raise UsageError(
+            f"--start-time {clock(start)} is beyond the end of {media.path.name}, which lasts {clock(length)}.",
+            hint="Give a point on the film's clock.",
+        )

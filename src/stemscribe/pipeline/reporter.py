@@ -1,0 +1,53 @@
+"""What the runner tells while it works: plain events, for a terminal, a log or a program to show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from stemscribe.pipeline.stage import Progress
+from stemscribe.timebase import Seconds
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    stage: str
+    position: int
+    stages: int
+
+
+@dataclass(frozen=True)
+class StageProgressed:
+    stage: str
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class StageSkipped:
+    stage: str
+
+
+@dataclass(frozen=True)
+class StageCompleted:
+    """`artefacts` are paths by name."""
+
+    stage: str
+    seconds: Seconds
+    artefacts: dict[str, str]
+
+
+@dataclass(frozen=True)
+class StageFailed:
+    stage: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class JobCompleted:
+    job: str
+    seconds: Seconds
+
+
+Event = StageStarted | StageProgressed | StageSkipped | StageCompleted | StageFailed | JobCompleted
+Reporter = Callable[[Event], None]

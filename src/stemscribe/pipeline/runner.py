@@ -1,0 +1,248 @@
+"""The runner: what is whole is skipped, what is missing is made, and everything that happens is recorded.
+
+For each stage: a fingerprint says what its result depends on. If the manifest has that fingerprint and every artefact
+is on the disk byte for byte, there is nothing to do. Else the stage runs on temporary paths; when it returns, its
+outputs are flushed, renamed and hashed, and only then does the manifest say that it is completed. Its scratch folder
+goes last. Killed at any point, the next run finds either the completed stage or its scratch.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from stemscribe.audio.probe import identity
+from stemscribe.errors import MediaError, StageError, StemscribeError
+from stemscribe.jobs.folder import JobFolder
+from stemscribe.jobs.job import Job, Options
+from stemscribe.jobs.manifest import ArtefactRecord, StageRecord
+from stemscribe.models.store import ModelStore
+from stemscribe.pipeline.fingerprint import fingerprint
+from stemscribe.pipeline.logs import logged_to
+from stemscribe.pipeline.reporter import (
+    JobCompleted,
+    Reporter,
+    StageCompleted,
+    StageFailed,
+    StageProgressed,
+    StageSkipped,
+    StageStarted,
+)
+from stemscribe.pipeline.stage import StageContext
+from stemscribe.pipeline.workflows import Step, Workflow, workflow_named
+from stemscribe.records import flush_to_disk, replacing, storage_error
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job has made: the paths of all artefacts by name."""
+
+    folder: JobFolder
+    artefacts: Mapping[str, Path]
+
+    def hand_out(self, stage: str, target: Path) -> list[Path]:
+        """Put the artefacts of a stage into a folder of the user's, by hard link where that can be done, else as
+        copies.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        handed = []
+        for artefact in self.folder.manifest.stage(stage).artefacts:
+            source = self.folder.path / artefact.path
+            with replacing(target / source.name) as temporary:
+                _link_or_copy(source, temporary)
+            handed.append(target / source.name)
+        return handed
+
+
+def run(folder: JobFolder, models: ModelStore, report: Reporter = lambda event: None) -> Outcome:
+    """Run a job to its end, from wherever it stands.
+
+    Args:
+        folder: the job.
+        models: where models come from.
+        report: told of everything that happens.
+
+    Raises:
+        JobLocked: another process is running it.
+        StemscribeError: it cannot be completed; what was made stays, and the next run goes on from there.
+    """
+    with folder.locked(), logged_to(folder.log_path):
+        job = folder.job
+        workflow = workflow_named(job.workflow)
+        started = time.monotonic()
+        log.info("job %s: %s of %s", job.id, job.workflow, job.media)
+        run_ = _Run(folder, job, workflow, models, report)
+        run_.check()
+        for position, step in enumerate(workflow.steps):
+            run_.step(position, step)
+        seconds = time.monotonic() - started
+        log.info("✅ Job %s: COMPLETED (%.1fs)", job.id, seconds)
+        report(JobCompleted(job.id, seconds))
+        return Outcome(folder, run_.paths)
+
+
+class _Run:
+    """One run of one job."""
+
+    def __init__(self, folder: JobFolder, job: Job, workflow: Workflow, models: ModelStore, report: Reporter) -> None:
+        self._folder, self._job, self._workflow = folder, job, workflow
+        self._models, self._report = models, report
+        self._artefacts: dict[str, ArtefactRecord] = {}
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        return {name: self._folder.path / artefact.path for name, artefact in self._artefacts.items()}
+
+    def check(self) -> None:
+        """Find out what would fail later: a film that is gone or changed, a model that cannot be had."""
+        first = self._workflow.steps[0].stage
+        if self._folder.manifest.stage(first.name).status != "completed":
+            _check_film(self._job)
+        for name in self._all_models(self._job.options):
+            self._models.fetch(name)
+
+    def step(self, position: int, step: Step) -> None:
+        """Bring one stage to its completion, unless it is there already."""
+        stage = step.stage
+        inputs = {name: self._artefacts[name].sha256 for name in stage.inputs}
+        digests = {name: self._models.spec(name).digest for name in stage.models(self._job.options)}
+        wanted = fingerprint(stage, self._job, inputs, digests)
+        record = self._folder.manifest.stage(stage.name)
+        if record.status == "completed" and record.fingerprint == wanted:
+            damaged = [artefact.path for artefact in record.artefacts if not self._folder.is_whole(artefact)]
+            if not damaged:
+                log.info("⏭  Stage %s: SKIPPED (already completed)", stage.name)
+                self._report(StageSkipped(stage.name))
+                self._artefacts |= {artefact.name: artefact for artefact in record.artefacts}
+                _remove(self._folder.path / step.folder / ".scratch")
+                return
+            log.warning("%s changed or vanished since it was made: %s runs again", ", ".join(damaged), stage.name)
+        elif record.status == "completed":
+            log.info("what %s depends on has changed: it runs again", stage.name)
+        log.info("▶️  Stage %s: STARTING", stage.name)
+        self._report(StageStarted(stage.name, position, len(self._workflow.steps)))
+        with logged_to(self._folder.path / step.folder / "stage.log"):
+            self._run_stage(step, StageRecord("running", wanted, record.attempts + 1, _now()))
+
+    def _run_stage(self, step: Step, record: StageRecord) -> None:
+        stage, started = step.stage, time.monotonic()
+        self._record(step, record)
+
+        def ended(**changes: object) -> StageRecord:
+            seconds = round(time.monotonic() - started, 3)
+            return replace(record, finished_at=_now(), seconds=seconds, **changes)  # type: ignore[arg-type]
+
+        try:
+            artefacts = self._make(step, record.fingerprint)
+        except KeyboardInterrupt:
+            self._record(step, ended(status="interrupted"))
+            log.warning("⏸  Stage %s: INTERRUPTED (run the job again to go on)", stage.name)
+            raise
+        except Exception as error:  # the runner is the one place that catches everything, and records it
+            failure = _as_failure(step, error)
+            log.debug("the traceback of this failure:", exc_info=error)
+            log.error("❌ Stage %s: FAILED", stage.name)
+            self._report(StageFailed(stage.name, failure.message, failure.hint))
+            self._record(step, ended(status="failed", error=str(failure)))
+            raise failure from error
+        done = ended(status="completed", artefacts=artefacts)
+        self._record(step, done)
+        _remove(self._folder.path / step.folder / ".scratch")
+        self._artefacts |= {artefact.name: artefact for artefact in artefacts}
+        for artefact in stage.outputs(self._job.options):
+            if artefact.headline:
+                log.info("✓ %s: %s", artefact.headline, self.paths[artefact.name])
+        log.info("✅ Stage %s: COMPLETED (%.1fs)", stage.name, done.seconds)
+        made = {artefact.name: str(self.paths[artefact.name]) for artefact in artefacts}
+        self._report(StageCompleted(stage.name, done.seconds, made))
+
+    def _make(self, step: Step, wanted: str) -> tuple[ArtefactRecord, ...]:
+        """Run the stage on temporary paths, then give its outputs their names."""
+        stage, home = step.stage, self._folder.path / step.folder
+        outputs = stage.outputs(self._job.options)
+        drafts, scratch = home / ".draft", home / ".scratch" / wanted[:16]
+        try:
+            _remove(drafts)
+            for other in (home / ".scratch").glob("*"):
+                if other != scratch:
+                    _remove(other)
+            drafts.mkdir(parents=True)
+            scratch.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise storage_error(home, error) from error
+        context = StageContext(
+            job=self._job,
+            inputs={name: self.paths[name] for name in stage.inputs},
+            outputs={artefact.name: drafts / artefact.file for artefact in outputs},
+            models={name: self._models.fetch(name) for name in stage.models(self._job.options)},
+            scratch=scratch,
+            report=lambda progress: self._report(StageProgressed(stage.name, progress)),
+        )
+        stage.run(context)
+        try:
+            for artefact in outputs:
+                flush_to_disk(context.outputs[artefact.name])
+                context.outputs[artefact.name].replace(home / artefact.file)
+            flush_to_disk(home)
+            _remove(drafts)
+            return tuple(self._folder.record_of(artefact.name, home / artefact.file) for artefact in outputs)
+        except OSError as error:
+            raise storage_error(home, error) from error
+
+    def _record(self, step: Step, record: StageRecord) -> None:
+        self._folder.manifest = self._folder.manifest.with_stage(step.stage.name, record)
+
+    def _all_models(self, options: Options) -> list[str]:
+        return list(dict.fromkeys(name for step in self._workflow.steps for name in step.stage.models(options)))
+
+
+def _check_film(job: Job) -> None:
+    film = Path(job.media)
+    if not film.is_file():
+        raise MediaError(
+            f"The film is not there any more: {film}.", hint="Put it back, or prepare a job from where it is."
+        )
+    if identity(film) != job.media_identity:
+        raise MediaError(
+            f"{film.name} is not the file that {job.id} was prepared for: its content has changed.",
+            hint="Prepare a new job for it.",
+        )
+
+
+def _as_failure(step: Step, error: Exception) -> StemscribeError:
+    """An error that can be told: those of the house as they are, all others with what they say."""
+    if isinstance(error, StemscribeError):
+        return error
+    if isinstance(error, MemoryError):
+        return StageError(
+            f"{step.stage.name} ran out of memory.", hint="Close other programs, and run the job again: it goes on."
+        )
+    return StageError(
+        f"{step.stage.name} failed: {error or type(error).__name__}.",
+        hint=f"The traceback is in {step.folder}/stage.log; run the job again to go on from the last window.",
+    )
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

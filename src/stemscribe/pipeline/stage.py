@@ -1,0 +1,115 @@
+"""What a stage is: a name, what it needs, what it makes, and how.
+
+A stage knows its own work and nothing of the others: it is handed the paths of its inputs and temporary paths for its
+outputs, and the runner does the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from stemscribe.jobs.job import Job, Options
+from stemscribe.timebase import Seconds
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file that a stage makes.
+
+    Attributes:
+        name: by which later stages ask for it.
+        file: its name in the stage's folder.
+        headline: what to say when it is there; empty to say nothing.
+    """
+
+    name: str
+    file: str
+    headline: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage has come.
+
+    Attributes:
+        done: units of work that are done.
+        total: of how many; 0 where that is not known.
+        unit: what they are: `windows`, `regions` or `s` (seconds of the film).
+        film: up to where on the mix everything is done.
+    """
+
+    done: float
+    total: float
+    unit: str
+    film: Seconds
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """All that a stage may touch.
+
+    Attributes:
+        job: the request.
+        inputs: by artefact name, the files that earlier stages made.
+        outputs: by artefact name, temporary paths; the runner renames them when `run` returns.
+        models: by model name, the folders they were fetched to.
+        scratch: a folder that survives an interruption, and goes once the stage is completed.
+        report: told how far the work has come.
+    """
+
+    job: Job
+    inputs: Mapping[str, Path]
+    outputs: Mapping[str, Path]
+    models: Mapping[str, Path]
+    scratch: Path
+    report: Callable[[Progress], None]
+
+    @property
+    def options(self) -> Options:
+        return self.job.options
+
+
+class Stage(Protocol):
+    """One step of a workflow."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> int:
+        """Raised when the same inputs would give another result."""
+        ...
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """The installed packages on whose versions the result depends."""
+        ...
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:
+        """The names of the options on which the result depends."""
+        ...
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the artefacts it reads."""
+        ...
+
+    def outputs(self, options: Options) -> tuple[Artefact, ...]:
+        """What it makes, given the options."""
+        ...
+
+    def models(self, options: Options) -> tuple[str, ...]:
+        """The names of the models it needs, given the options."""
+        ...
+
+    def run(self, context: StageContext) -> None:
+        """Do the work.
+
+        Raises:
+            StemscribeError: it cannot be done; what was committed to the scratch folder stays.
+        """
+        ...

@@ -1,0 +1,104 @@
+"""Mix in, stems out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+from stemscribe.audio.mix import MixInfo, MixReader
+from stemscribe.jobs.job import Options
+from stemscribe.pipeline.stage import Artefact, Progress, StageContext
+from stemscribe.records import read_record, write_record
+from stemscribe.separation.engines.htdemucs_onnx import ALL_STEMS, HTDemucsOnnx
+from stemscribe.separation.finish import ACCOMPANIMENT, VOCALS, StemFiles, write_stems
+from stemscribe.separation.journal import Journal, Layout
+from stemscribe.separation.stream import Normalisation, plan_for, separate
+
+log = logging.getLogger(__name__)
+
+MODEL = "htdemucs"
+
+
+@dataclass(frozen=True)
+class SeparationRecord:
+    """`separation.json`: how the stems came about. `stems` gives each one's peak as separated and the gain it was
+    written at.
+    """
+
+    model: str
+    runtime: str
+    sample_rate: int
+    frames: int
+    windows: int
+    window_frames: int
+    overlap_frames: int
+    stems: dict[str, dict[str, float]]
+
+
+class SourceSeparation:
+    """Separates the voices from everything else with Demucs, window by window."""
+
+    name = "source_separation"
+    version = 1
+    packages = ("numpy", "openvino", "onnxruntime", "soundfile")
+    depends_on = ("stems", "stem_format", "stem_subtype", "clip_mode", "engine", "device", "threads")
+    inputs = ("mix", "mix_info")
+
+    def outputs(self, options: Options) -> tuple[Artefact, ...]:
+        names = ALL_STEMS if options.stems == "four" else (VOCALS, ACCOMPANIMENT)
+        stems = sorted(names, key=lambda name: name != VOCALS)
+        files = tuple(
+            Artefact(name, f"{name}.{options.stem_format}", f"{name.capitalize()} extracted") for name in stems
+        )
+        return (*files, Artefact("separation", "separation.json"))
+
+    def models(self, options: Options) -> tuple[str, ...]:
+        return (MODEL,)
+
+    def run(self, context: StageContext) -> None:
+        options = context.options
+        log.info("Running source separation...")
+        info = read_record(context.inputs["mix_info"], MixInfo)
+        wanted = ALL_STEMS if options.stems == "four" else (VOCALS,)
+        separator = HTDemucsOnnx(context.models[MODEL], stems=wanted, device=options.device, threads=options.threads)
+        plan = plan_for(separator, info.frames)
+        layout = Layout(plan, separator.stems, separator.channels)
+        mix = MixReader(context.inputs["mix"], info)
+        level = Normalisation(info.mean, info.std)
+        log.info("Processing audio with Demucs...")
+        started = time.monotonic()
+        with Journal(context.scratch, layout) as journal:
+            done_before = journal.committed
+            _report(context, layout, info, done_before)
+            for window in separate(mix.read, separator, plan, level, journal):
+                _report(context, layout, info, window.index + 1)
+            if done_before < len(plan):
+                _log_speed(time.monotonic() - started, done_before, layout, info, separator.runtime)
+            paths = {name: path for name, path in context.outputs.items() if name != "separation"}
+            files = StemFiles(paths, info.sample_rate, options.stem_format, options.stem_subtype, options.clip_mode)
+            stems = write_stems(journal, layout, mix.read, files)
+        for name, stem in stems.items():
+            if stem["gain"] < 1.0:
+                log.info("%s peaked at %.2f: written at %.3f of its level", name, stem["peak"], stem["gain"])
+        record = SeparationRecord(
+            model=MODEL,
+            runtime=separator.runtime,
+            sample_rate=info.sample_rate,
+            frames=info.frames,
+            windows=len(plan),
+            window_frames=plan.window_frames,
+            overlap_frames=plan.overlap_frames,
+            stems=stems,
+        )
+        write_record(context.outputs["separation"], record)
+
+
+def _report(context: StageContext, layout: Layout, info: MixInfo, done: int) -> None:
+    film = min(done * layout.plan.stride_frames, info.frames) / info.sample_rate
+    context.report(Progress(done, len(layout.plan), "windows", film))
+
+
+def _log_speed(seconds: float, first: int, layout: Layout, info: MixInfo, runtime: str) -> None:
+    separated = (info.frames - layout.plan[first].start) / info.sample_rate
+    log.info("separated %.1f s in %.1f s with %s (%.2fx)", separated, seconds, runtime, separated / max(seconds, 1e-9))

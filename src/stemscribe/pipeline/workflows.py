@@ -1,0 +1,81 @@
+"""Workflows: ordered stages, checked when they are put together."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib.resources import files
+
+import msgspec
+
+from stemscribe.errors import UsageError
+from stemscribe.jobs.job import Options
+from stemscribe.pipeline.stage import Stage
+from stemscribe.pipeline.stages import stage_named
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage, and the folder of the job in which it keeps its artefacts."""
+
+    stage: Stage
+    folder: str
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """Stages in order.
+
+    Raises:
+        ValueError: a stage needs what none before it makes, or two stages share a folder.
+    """
+
+    name: str
+    description: str
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        made: set[str] = set()
+        for step in self.steps:
+            if missing := set(step.stage.inputs) - made:
+                raise ValueError(f"{self.name}: nothing before {step.stage.name} makes {', '.join(sorted(missing))}")
+            made |= {artefact.name for artefact in step.stage.outputs(Options())}
+        if len({step.folder for step in self.steps}) < len(self.steps):
+            raise ValueError(f"{self.name}: two stages share a folder")
+
+
+def workflow_names() -> tuple[str, ...]:
+    return tuple(_document())
+
+
+def workflow_named(name: str) -> Workflow:
+    """A workflow by its name.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    document = _document()
+    if name not in document:
+        raise UsageError(f"There is no workflow {name!r}.", hint=f"Choose one of: {', '.join(document)}.")
+    entry = document[name]
+    return Workflow(name, entry.description, tuple(Step(stage_named(step.name), step.folder) for step in entry.stages))
+
+
+class _StepEntry(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    folder: str
+
+
+class _WorkflowEntry(msgspec.Struct, forbid_unknown_fields=True):
+    description: str
+    stages: tuple[_StepEntry, ...]
+
+
+def _document() -> dict[str, _WorkflowEntry]:
+    content = tomllib.loads(files(__package__).joinpath("workflows.toml").read_text(encoding="utf-8"))
+    return msgspec.convert(content, dict[str, _WorkflowEntry])

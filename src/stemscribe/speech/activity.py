@@ -1,0 +1,113 @@
+"""Where voices might be, hop by hop: what a detector says, and how much energy the vocals have.
+
+Silero VAD (snakers4/silero-vad, v6, MIT) gives a probability of speech for every 32 ms. It is asked about the mix and
+about the vocals: on film sound it misses whole lines of the mix that it hears well in the vocals. It was trained on
+speech, so that it is silent about most singing; the energy of the vocals knows of that. Everything is streamed: a
+film becomes a few numbers a hop, and is never held whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from stemscribe.inference import Runtime, load_graph
+from stemscribe.timebase import Seconds
+
+Array = npt.NDArray[np.float32]
+
+SAMPLE_RATE = 16000
+HOP_FRAMES = 512
+HOP: Seconds = HOP_FRAMES / SAMPLE_RATE
+MODEL_FILE = "silero_vad_v6.onnx"
+_CONTEXT_FRAMES = 64  # what the model sees of the hop before
+_SILENCE_DB = -100.0
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What is known of each hop of 32 ms. All arrays are `[hops]`.
+
+    Attributes:
+        mix_speech: probability of speech in the mix.
+        vocals_speech: probability of speech in the vocals.
+        mix_db: level of the mix in dBFS.
+        vocals_db: level of the vocals in dBFS.
+    """
+
+    mix_speech: Array
+    vocals_speech: Array
+    mix_db: Array
+    vocals_db: Array
+
+    @property
+    def speech(self) -> Array:
+        """The probability of speech, whichever of the two knows it."""
+        best: Array = np.maximum(self.mix_speech, self.vocals_speech)
+        return best
+
+
+class SpeechDetector:
+    """Silero VAD over a stream.
+
+    Args:
+        folder: the fetched model `silero-vad`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        # On onnxruntime everywhere: the graph is tiny, and its loops suit it.
+        self._graph = load_graph(folder / MODEL_FILE, Runtime("onnxruntime", "cpu"), threads=1)
+
+    def hear(self, blocks: Iterable[Array]) -> Iterator[tuple[Array, Array]]:
+        """Probabilities of speech and levels in dBFS, `[hops]` each, as blocks come in.
+
+        Args:
+            blocks: mono sound at 16 kHz, `[1, frames]`; the last hop is filled up with silence.
+        """
+        state = np.zeros((1, 1, 128), np.float32)
+        cell = np.zeros((1, 1, 128), np.float32)
+        before = np.zeros((1, _CONTEXT_FRAMES), np.float32)
+        for hops in _in_hops(blocks):
+            context = np.concatenate([before, hops[:-1, -_CONTEXT_FRAMES:]])
+            before = hops[-1:, -_CONTEXT_FRAMES:]
+            seen = np.concatenate([context, hops], axis=1)
+            speech, state, cell = self._graph.run({"input": seen, "h": state, "c": cell})
+            yield speech.reshape(-1), level_db(hops)
+
+
+def level_db(hops: Array) -> Array:
+    """The level of each row in dBFS, never below −100."""
+    power = np.mean(np.square(hops), axis=-1)
+    level: Array = 10 * np.log10(np.maximum(power, 10 ** (_SILENCE_DB / 10))).astype(np.float32)
+    return level
+
+
+def detect(detector: SpeechDetector, mix: Iterable[Array], vocals: Iterable[Array]) -> Activity:
+    """The activity of a whole film from two streams of mono blocks at 16 kHz."""
+    mix_speech, mix_db = _joined(detector.hear(mix))
+    vocals_speech, vocals_db = _joined(detector.hear(vocals))
+    hops = min(len(mix_db), len(vocals_db))
+    return Activity(mix_speech[:hops], vocals_speech[:hops], mix_db[:hops], vocals_db[:hops])
+
+
+def _joined(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:
+    nothing = np.zeros(0, np.float32)
+    speech, level = zip(*parts, strict=True) or ((nothing,), (nothing,))
+    return np.concatenate(speech), np.concatenate(level)
+
+
+def _in_hops(blocks: Iterable[Array]) -> Iterator[Array]:
+    """Blocks of any length as rows of one hop, `[hops, 512]`."""
+    rest = np.zeros(0, np.float32)
+    for block in blocks:
+        samples = np.concatenate([rest, block[0]])
+        whole = len(samples) // HOP_FRAMES * HOP_FRAMES
+        if whole:
+            yield samples[:whole].reshape(-1, HOP_FRAMES)
+        rest = samples[whole:]
+    if rest.size:
+        yield np.pad(rest, (0, HOP_FRAMES - rest.size))[None]
