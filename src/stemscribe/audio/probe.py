@@ -24,6 +24,8 @@ from stemscribe.timebase import Seconds, clock
 
 _IDENTITY_SPAN = 1 << 20
 _INDEXED = ("mov", "matroska")  # containers whose header knows how long the film is
+_LAYOUTS = {1: "mono", 2: "stereo"}  # whatever the container calls them
+_PLAYLISTS = {"concat", "dash", "hls", "imf", "sdp", "webm_dash_manifest"}
 _SHORTFALL: Seconds = 5.0  # how early the last packet may be before the film counts as cut off
 _PROBED_PACKETS = 500  # how many packets may fail before the sound counts as undecodable
 _TAIL_PACKETS = 20_000
@@ -100,11 +102,14 @@ def probe(path: Path, *, until: Seconds | None = None) -> Media:
     """
     _check_file(path)
     with opened(path) as container:
+        if set(container.format.name.split(",")) & _PLAYLISTS:
+            raise MediaError(
+                f"{path.name} is a playlist ({container.format.name}), not a film.", hint="Name one of the files in it."
+            )
         if not container.streams.audio:
             raise _without_audio(path, container)
         tracks = tuple(_track(number, stream) for number, stream in enumerate(container.streams.audio))
-        duration = container.duration / av.time_base if container.duration else None
-        media = Media(path, container.format.name, duration, tracks)
+        media = Media(path, container.format.name, _duration(container), tracks)
     if not any(_decodable(path, track) for track in tracks):
         raise NoAudioError(
             f"{path.name} has sound ({tracks[0].codec}), but none of it can be decoded.",
@@ -183,6 +188,15 @@ def _without_audio(path: Path, container: InputContainer) -> MediaError:
     )
 
 
+def _duration(container: InputContainer) -> Seconds | None:
+    """How long the film is on its own clock."""
+    if not container.duration:
+        return None
+    # Matroska counts its duration from zero even where its first timestamp is later.
+    before = container.start_time or 0 if container.format.name.startswith("matroska") else 0
+    return (container.duration - before) / av.time_base
+
+
 def _track(number: int, stream: _AvAudioStream) -> AudioTrack:
     context = stream.codec_context
     return AudioTrack(
@@ -191,7 +205,7 @@ def _track(number: int, stream: _AvAudioStream) -> AudioTrack:
         codec=context.name if context else "unknown codec",
         sample_rate=context.sample_rate or 0 if context else 0,
         channels=context.channels if context else 0,
-        layout=context.layout.name if context and context.layout else "",
+        layout=_LAYOUTS.get(context.channels, context.layout.name) if context else "",
         language=standard_code(stream.metadata.get("language", "")),
         title=stream.metadata.get("title", ""),
         default=bool(stream.disposition & type(stream.disposition).default),

@@ -96,7 +96,7 @@ def detect(detector: SpeechDetector, mix: Iterable[Array], vocals: Iterable[Arra
 
 def _joined(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:
     nothing = np.zeros(0, np.float32)
-    speech, level = zip(*parts, strict=True) or ((nothing,), (nothing,))
+    speech, level = zip((nothing, nothing), *parts, strict=True)
     return np.concatenate(speech), np.concatenate(level)
 
 

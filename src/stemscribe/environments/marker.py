@@ -1,0 +1,74 @@
+"""The files by which an environment is known as ours, and as proven.
+
+The claim is the first thing that is written into an environment; it names the folder that the environment was made
+in, because a copy of it elsewhere still calls the original. The marker is the last thing that is written, and the first
+that is removed from an environment that is about to change: where it lies, nothing was interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+MARKER_NAME = "stemscribe-environment.json"
+CLAIM_NAME = "stemscribe-location.txt"
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What was proven.
+
+    Attributes:
+        profile: the name of the recipe.
+        digest: what the packages depend on, see `EnvironmentProfile.digest`.
+        project_digest: what the installed project depends on.
+        python: the version that it was proven with.
+        installer: what installed the packages.
+        versions: the version of each distribution that was proven.
+    """
+
+    profile: str
+    digest: str
+    project_digest: str
+    python: str
+    installer: str
+    versions: dict[str, str]
+
+
+def read_marker(venv: Path) -> Marker | None:
+    """The marker of an environment, or `None` when it has none that can be understood."""
+    try:
+        return Marker(**json.loads((venv / MARKER_NAME).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_marker(venv: Path, marker: Marker) -> None:
+    """Leave the marker in an environment: whole, on the disk, or not at all."""
+    temporary = venv / f".{MARKER_NAME}.part"
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(asdict(marker), file, indent=2)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(venv / MARKER_NAME)
+
+
+def remove_marker(venv: Path) -> None:
+    """Take the marker from an environment that is about to change."""
+    (venv / MARKER_NAME).unlink(missing_ok=True)
+
+
+def claim(venv: Path) -> None:
+    """Note in an environment's folder that what is about to be made there is made there."""
+    (venv / CLAIM_NAME).write_text(f"{venv.resolve()}\n", encoding="utf-8")
+
+
+def is_claimed(venv: Path) -> bool:
+    """Whether what lies in a folder was made by us, and in this very place."""
+    try:
+        return (venv / CLAIM_NAME).read_text(encoding="utf-8") == f"{venv.resolve()}\n"
+    except (OSError, UnicodeDecodeError):
+        return False

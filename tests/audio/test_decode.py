@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fakes import Array, tone, write_film
+from stemscribe.audio.decode import TrackDecoder
+from stemscribe.audio.probe import probe
+from stemscribe.errors import NoAudioError
+
+RATE = 44100
+
+
+def decoded(film: Path, *, start: float = 0.0, end: float | None = None, track: int = 0) -> tuple[Array, TrackDecoder]:
+    decoder = TrackDecoder(film, probe(film).tracks[track].stream, RATE, start=start, end=end)
+    return np.concatenate(list(decoder.blocks()), axis=1), decoder
+
+
+def clicks(seconds: float, *times: float, rate: int = 48000) -> Array:
+    """Silence with a click of 5 ms at each time."""
+    sound = np.zeros((2, round(seconds * rate)), np.float32)
+    for time in times:
+        sound[:, round(time * rate) : round((time + 0.005) * rate)] = 0.8
+    return sound
+
+
+def click_times(sound: Array, offset: float) -> list[float]:
+    loud = np.flatnonzero(np.abs(sound).max(axis=0) > 0.3)
+    first = loud[np.diff(loud, prepend=-RATE) > RATE // 10]
+    return [round(offset + frame / RATE, 3) for frame in first]
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000, 96000])
+def test_any_rate_comes_out_at_the_wanted_one(tmp_path: Path, rate: int) -> None:
+    film = write_film(tmp_path / "film.wav", [(tone(2, rate=rate), "eng")], rate=rate)
+    sound, decoder = decoded(film)
+    assert sound.shape == (2, pytest.approx(2 * RATE, abs=1))
+    assert decoder.offset == 0.0
+    middle = slice(RATE // 2, RATE)
+    expected = tone(2, rate=RATE)[:, middle]
+    assert np.abs(sound[:, middle] - expected).max() < 2e-3
+
+
+def test_mono_goes_to_both_sides_as_it_is(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.wav", [(tone(1, rate=RATE, channels=1), "eng")], rate=RATE, layout="mono")
+    sound, _ = decoded(film)
+    np.testing.assert_array_equal(sound[0], sound[1])
+    assert np.abs(sound).max() == pytest.approx(0.5, abs=1e-3)
+
+
+def test_the_centre_of_a_surround_film_is_heard_on_both_sides(tmp_path: Path) -> None:
+    six = np.zeros((6, RATE), np.float32)
+    six[2] = tone(1, rate=RATE, channels=1)[0]  # FL FR FC LFE BL BR
+    film = write_film(tmp_path / "film.mkv", [(six, "eng")], rate=RATE, layout="5.1")
+    sound, _ = decoded(film)
+    left, right = (float(np.abs(side).max()) for side in sound)
+    assert left == right == pytest.approx(0.5 * 0.7071 / 2.4142, abs=1e-3)
+
+
+def test_a_downmix_never_exceeds_full_scale(tmp_path: Path) -> None:
+    six = np.tile(tone(1, rate=RATE, channels=1, level=1.0), (6, 1))
+    film = write_film(tmp_path / "film.mkv", [(six, "eng")], rate=RATE, layout="5.1")
+    sound, _ = decoded(film)
+    assert 0.95 < np.abs(sound).max() <= 1.0
+
+
+@pytest.mark.parametrize("name", ["film.mkv", "film.mp4", "film.wav", "film.ts"])
+def test_start_and_end_are_points_on_the_films_clock(tmp_path: Path, name: str) -> None:
+    codec = "pcm_s16le" if name.endswith((".mkv", ".wav")) else "aac"
+    film = write_film(tmp_path / name, [(clicks(12, 1.5, 4.25, 9.0), "eng")], codec=codec)
+    everything, whole = decoded(film)
+    assert whole.offset is not None
+    for start, end, expected in ((0.0, None, [1.5, 4.25, 9.0]), (3.0, 8.5, [4.25]), (4.0, None, [4.25, 9.0])):
+        sound, decoder = decoded(film, start=start, end=end)
+        assert decoder.offset == pytest.approx(start, abs=0.03)  # AAC has no sound before its first whole packet
+        assert click_times(sound, decoder.offset or 0.0) == pytest.approx(expected, abs=0.025)
+        if end is not None:
+            assert sound.shape[1] == pytest.approx((end - start) * RATE, abs=2)
+    assert click_times(everything, whole.offset) == pytest.approx([1.5, 4.25, 9.0], abs=0.025)
+
+
+def test_sound_that_begins_late_keeps_its_time(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mkv", [(clicks(5, 1.0), "eng")], start=2.0, with_video=True)
+    sound, decoder = decoded(film)
+    assert decoder.offset == pytest.approx(2.0, abs=0.002)
+    assert click_times(sound, 2.0) == pytest.approx([3.0], abs=0.003)
+
+
+def test_a_film_whose_clock_does_not_start_at_zero(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mkv", [(clicks(5, 1.0), "eng")], start=100.0)
+    sound, decoder = decoded(film, start=0.5)
+    assert decoder.offset == pytest.approx(0.5, abs=0.002)
+    assert click_times(sound, 0.5) == pytest.approx([1.0], abs=0.003)
+
+
+def test_silence_takes_the_place_of_missing_sound(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mkv", [(clicks(6, 1.0, 4.0), "eng")], gap=(2.0, 1.5))
+    sound, _ = decoded(film)
+    assert click_times(sound, 0.0) == pytest.approx([1.0, 5.5], abs=0.03)
+    assert sound.shape[1] == pytest.approx(7.5 * RATE, abs=0.05 * RATE)
+
+
+def test_a_span_without_sound_is_said(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.wav", [(tone(2), "eng")])
+    with pytest.raises(NoAudioError, match=r"no sound that can be decoded from 0:05\.000 to 0:06\.000"):
+        decoded(film, start=5.0, end=6.0)
+
+
+def test_damaged_packets_are_silent_and_time_goes_on(corpus: Path, tmp_path: Path) -> None:
+    data = bytearray((corpus / "video" / "sintel_trailer.mp4").read_bytes())
+    third = len(data) // 3
+    data[third : third + 60_000] = b"\xff" * 60_000
+    (tmp_path / "damaged.mp4").write_bytes(data)
+    whole, _ = decoded(corpus / "video" / "sintel_trailer.mp4")
+    damaged, decoder = decoded(tmp_path / "damaged.mp4")
+    assert decoder.damaged_packets > 0
+    assert damaged.shape[1] == pytest.approx(whole.shape[1], abs=RATE // 10)
+    end = slice(-5 * RATE, -RATE)
+    assert np.abs(damaged[:, end] - whole[:, end]).max() < 0.01

@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from fakes import noise
+from stemscribe.audio.resample import Resampler
+from stemscribe.audio.source import AudioSource
+from stemscribe.errors import MediaError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    soundfile.write(tmp_path / "a.flac", noise(50_000).T, 44100, subtype="PCM_24")
+    return tmp_path / "a.flac"
+
+
+def test_any_span_is_read_with_silence_beyond_the_ends(file: Path) -> None:
+    whole = soundfile.read(file, dtype="float32")[0].T
+    with AudioSource(file) as source:
+        np.testing.assert_array_equal(source.read(123, 4567), whole[:, 123:4567])
+        np.testing.assert_array_equal(source.read(-10, 5), np.pad(whole[:, :5], ((0, 0), (10, 0))))
+        np.testing.assert_array_equal(source.read(49_990, 50_020), np.pad(whole[:, -10:], ((0, 0), (0, 20))))
+        assert source.read(60_000, 60_010).tolist() == [[0.0] * 10] * 2
+
+
+@pytest.mark.parametrize("frames", [1, 999, 50_000, 60_000])
+def test_blocks_are_the_whole_file(file: Path, frames: int) -> None:
+    if frames == 1:
+        frames = 7001
+    with AudioSource(file) as source:
+        together = np.concatenate(list(source.blocks(frames)), axis=1)
+    np.testing.assert_array_equal(together, soundfile.read(file, dtype="float32")[0].T)
+
+
+@pytest.mark.parametrize("frames", [512, 4410, 100_000])
+def test_streamed_resampling_equals_one_shot(file: Path, frames: int) -> None:
+    mono = soundfile.read(file, dtype="float32")[0].mean(axis=1)
+    with AudioSource(file) as source:
+        streamed = np.concatenate(list(source.mono_blocks(16000, frames)), axis=1)[0]
+    expected = soxr.resample(mono, 44100, 16000)
+    assert len(streamed) == len(expected)
+    np.testing.assert_allclose(streamed, expected, atol=1e-6)
+
+
+def test_equal_rates_are_left_alone() -> None:
+    block = noise(100)
+    assert Resampler(44100, 44100, 2).push(block, last=True) is block
+
+
+@pytest.mark.parametrize("content", [b"", b"not sound at all"])
+def test_what_is_not_sound_is_said(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.flac").write_bytes(content)
+    with pytest.raises(MediaError, match="cannot be read as sound"):
+        AudioSource(tmp_path / "a.flac")
+
+
+def test_damage_within_a_file_is_said(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2 :] = b""
+    file.write_bytes(data)
+    with AudioSource(file) as source, pytest.raises(MediaError):
+        for block in source.blocks():
+            assert block.shape[1]

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import pytest
+
+from fakes import tone, write_film
+from stemscribe.errors import MediaError, StemscribeError, UsageError
+from stemscribe.jobs.folder import all_jobs
+from stemscribe.jobs.job import Options
+from stemscribe.models.spec import Catalog, load_catalog
+from stemscribe.pipeline.prepare import Request, prepare, prepare_or_continue
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return load_catalog()
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return write_film(tmp_path / "film.mkv", [(tone(10), "eng"), (tone(10), "hin")])
+
+
+def test_a_job_holds_what_was_asked(tmp_path: Path, film: Path, catalog: Catalog) -> None:
+    request = Request(film, "transcribe", "hin", Options(model="base", start_time=1.0))
+    job = prepare(tmp_path / "out", request, catalog).job
+    assert (job.media, job.source_language, job.options.model) == (str(film), "hi", "whisper-base")
+    assert job.options.start_time == 1.0
+
+
+def test_the_same_request_goes_on_with_the_same_job(tmp_path: Path, film: Path, catalog: Catalog) -> None:
+    request = Request(film, "transcribe", "hi")
+    first, new = prepare_or_continue(tmp_path, request, catalog)
+    assert new
+    assert prepare_or_continue(tmp_path, request, catalog)[0].path == first.path
+    other, new = prepare_or_continue(tmp_path, Request(film, "transcribe", "en"), catalog)
+    assert new
+    assert other.path != first.path
+    assert prepare(tmp_path, request, catalog).path not in (first.path, other.path)
+
+
+def test_a_broken_job_is_no_reason_not_to_make_another(tmp_path: Path, film: Path, catalog: Catalog) -> None:
+    folder = prepare(tmp_path, Request(film), catalog)
+    (folder.path / "job.json").write_text("{}")
+    assert prepare_or_continue(tmp_path, Request(film), catalog)[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"workflow": "dub"}, "There is no workflow 'dub'"),
+        ({"source_language": "Klingon"}, "Whisper does not know the language 'Klingon'"),
+        ({"source_language": "tlh"}, "Whisper does not know the language 'tlh'"),
+        ({"options": Options(model="enormous")}, "There is no speech recognition model 'enormous'"),
+        ({"options": Options(model="htdemucs")}, "There is no speech recognition model 'htdemucs'"),
+        ({"options": Options(model="tiny.en"), "source_language": "hi"}, "Model whisper-tiny.en knows English only"),
+        ({"options": Options(audio_track="7")}, "film.mkv has no audio track '7'"),
+        ({"options": Options(start_time=5.0, end_time=5.0)}, "--end-time 0:05.000 is not after --start-time 0:05.000"),
+        ({"options": Options(start_time=50.0)}, "--start-time 0:50.000 is beyond the end of film.mkv"),
+        ({"options": Options(stem_format="flac", stem_subtype="float")}, "FLAC cannot hold float samples"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_and_nothing_is_made(
+    tmp_path: Path, film: Path, catalog: Catalog, changes: dict[str, object], said: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        prepare(tmp_path / "out", Request(film, **changes), catalog)  # type: ignore[arg-type]
+    assert caught.value.message.startswith(said)
+    assert caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_film_that_cannot_be_used_makes_no_job(tmp_path: Path, catalog: Catalog) -> None:
+    (tmp_path / "text.mp4").write_text("not a film")
+    with pytest.raises(MediaError):
+        prepare(tmp_path / "out", Request(tmp_path / "text.mp4"), catalog)
+    with pytest.raises(StemscribeError):
+        prepare(tmp_path / "out", Request(tmp_path), catalog)
+    assert all_jobs(tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,283 @@
+"""The runner's promises, with stages that are plain arithmetic, and real files, processes and kills."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from fakes import tone, write_film
+from stemscribe.audio.probe import identity
+from stemscribe.errors import JobLocked, MediaError, StageError, StorageError
+from stemscribe.jobs.folder import JobFolder, create
+from stemscribe.jobs.job import Job, Options
+from stemscribe.models.store import ModelStore
+from stemscribe.pipeline import runner
+from stemscribe.pipeline.reporter import Event, JobCompleted, StageCompleted, StageFailed, StageSkipped, StageStarted
+from stemscribe.pipeline.stage import Artefact, Progress, StageContext
+from stemscribe.pipeline.workflows import Step, Workflow
+
+
+@dataclass
+class Sums:
+    """Adds a number to what it reads; keeps count of its runs, and can be told to fail."""
+
+    name: str
+    inputs: tuple[str, ...] = ()
+    adds: int = 1
+    version: int = 1
+    packages: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
+    runs: int = 0
+    before: Callable[[StageContext], None] = field(default=lambda context: None)
+
+    def outputs(self, options: Options) -> tuple[Artefact, ...]:
+        return (Artefact(self.name, f"{self.name}.txt", f"{self.name.capitalize()} added"),)
+
+    def models(self, options: Options) -> tuple[str, ...]:
+        return ()
+
+    def run(self, context: StageContext) -> None:
+        self.runs += 1
+        total = self.adds + sum(int(path.read_text()) for path in context.inputs.values())
+        context.outputs[self.name].write_text(str(total))
+        context.report(Progress(1, 1, "windows", 1.0))
+        self.before(context)
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> list[Sums]:
+    made = [Sums("one"), Sums("two", ("one",), adds=10), Sums("three", ("one", "two"), adds=100)]
+    workflow = Workflow("sums", "", tuple(Step(stage, f"{stage.name}_folder") for stage in made))
+    monkeypatch.setattr(runner, "workflow_named", lambda name: workflow)
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> JobFolder:
+    film = write_film(tmp_path / "film.wav", [(tone(1), "eng")])
+    return create(tmp_path / "out", Job("", str(film), identity(film), "sums", "en", "", ""))
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "models", {})
+
+
+def run(folder: JobFolder, models: ModelStore) -> list[Event]:
+    events: list[Event] = []
+    runner.run(folder, models, events.append)
+    return events
+
+
+def test_stages_run_in_order_and_leave_their_artefacts(
+    stages: list[Sums], folder: JobFolder, models: ModelStore
+) -> None:
+    events = run(folder, models)
+    assert (folder.path / "three_folder" / "three.txt").read_text() == "112"
+    started = [event.stage for event in events if isinstance(event, StageStarted)]
+    assert started == ["one", "two", "three"]
+    assert isinstance(events[-1], JobCompleted)
+    record = folder.manifest.stage("three")
+    assert (record.status, record.attempts, record.artefacts[0].path) == ("completed", 1, "three_folder/three.txt")
+    assert sorted(path.name for path in (folder.path / "three_folder").iterdir()) == ["stage.log", "three.txt"]
+
+
+def test_what_is_whole_is_not_made_again(stages: list[Sums], folder: JobFolder, models: ModelStore) -> None:
+    run(folder, models)
+    events = run(folder, models)
+    assert [stage.runs for stage in stages] == [1, 1, 1]
+    assert [type(event) for event in events] == [StageSkipped] * 3 + [JobCompleted]
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("12"), lambda path: path.write_text("1")])
+def test_a_damaged_artefact_is_made_again_and_no_more(
+    stages: list[Sums], folder: JobFolder, models: ModelStore, damage: Callable[[Path], None]
+) -> None:
+    run(folder, models)
+    damage(folder.path / "two_folder" / "two.txt")
+    run(folder, models)
+    # The same came out again, so that what depends on it still holds.
+    assert [stage.runs for stage in stages] == [1, 2, 1]
+    assert (folder.path / "two_folder" / "two.txt").read_text() == "11"
+
+
+def test_a_change_reaches_what_depends_on_it(stages: list[Sums], folder: JobFolder, models: ModelStore) -> None:
+    run(folder, models)
+    stages[1].version, stages[1].adds = 2, 20
+    run(folder, models)
+    assert [stage.runs for stage in stages] == [1, 2, 2]
+    assert (folder.path / "three_folder" / "three.txt").read_text() == "122"
+
+
+def test_a_failure_is_recorded_and_the_next_run_goes_on(
+    stages: list[Sums], folder: JobFolder, models: ModelStore
+) -> None:
+    def fail(context: StageContext) -> None:
+        raise ZeroDivisionError("no such luck")
+
+    stages[1].before = fail
+    events: list[Event] = []
+    with pytest.raises(StageError, match=r"two failed: no such luck\."):
+        runner.run(folder, models, events.append)
+    assert isinstance(events[-1], StageFailed)
+    record = folder.manifest.stage("two")
+    assert (record.status, record.artefacts) == ("failed", ())
+    assert not (folder.path / "two_folder" / "two.txt").exists()
+    assert "ZeroDivisionError" in (folder.path / "two_folder" / "stage.log").read_text()
+    assert "ZeroDivisionError" in (folder.path / "pipeline.log").read_text()
+    stages[1].before = lambda context: None
+    run(folder, models)
+    assert [stage.runs for stage in stages] == [1, 2, 1]
+
+
+def test_scratch_survives_an_interruption_and_goes_with_success(
+    stages: list[Sums], folder: JobFolder, models: ModelStore
+) -> None:
+    found: list[list[str]] = []
+
+    def work(context: StageContext) -> None:
+        found.append(sorted(path.name for path in context.scratch.iterdir()))
+        (context.scratch / f"piece{len(found)}").write_text("done")
+        if len(found) == 1:
+            raise KeyboardInterrupt
+
+    stages[0].before = work
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, models)
+    assert folder.manifest.stage("one").status == "interrupted"
+    run(folder, models)
+    assert found == [[], ["piece1"]]
+    assert not (folder.path / "one_folder" / ".scratch").exists()
+
+
+def test_scratch_of_something_else_is_not_used(stages: list[Sums], folder: JobFolder, models: ModelStore) -> None:
+    found: list[list[str]] = []
+
+    def work(context: StageContext) -> None:
+        found.append(sorted(path.name for path in context.scratch.iterdir()))
+        (context.scratch / "piece").write_text("done")
+        raise KeyboardInterrupt
+
+    stages[0].before = work
+    for version in (1, 2):
+        stages[0].version = version
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, models)
+    assert found == [[], []]
+
+
+def test_a_disk_that_is_full_is_said_as_such(stages: list[Sums], folder: JobFolder, models: ModelStore) -> None:
+    def fill(context: StageContext) -> None:
+        raise StorageError("The disk is full.", hint="Make room.")
+
+    stages[0].before = fill
+    with pytest.raises(StorageError, match=r"^The disk is full\. Make room\.$"):
+        run(folder, models)
+    assert folder.manifest.stage("one").error == "The disk is full. Make room."
+
+
+def test_a_film_that_is_gone_is_said_before_any_stage(
+    stages: list[Sums], folder: JobFolder, models: ModelStore
+) -> None:
+    Path(folder.job.media).unlink()
+    with pytest.raises(MediaError, match="The film is not there any more"):
+        run(folder, models)
+    assert stages[0].runs == 0
+
+
+def test_a_film_that_has_changed_is_said_before_any_stage(
+    stages: list[Sums], folder: JobFolder, models: ModelStore
+) -> None:
+    write_film(Path(folder.job.media), [(tone(2), "eng")])
+    with pytest.raises(MediaError, match="its content has changed"):
+        run(folder, models)
+    assert stages[0].runs == 0
+
+
+def test_a_film_that_is_gone_does_not_matter_once_it_was_read(
+    stages: list[Sums], folder: JobFolder, models: ModelStore
+) -> None:
+    stages[1].before = lambda context: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, models)
+    Path(folder.job.media).unlink()
+    stages[1].before = lambda context: None
+    run(folder, models)
+    assert [stage.runs for stage in stages] == [1, 2, 1]
+
+
+def test_two_runs_of_one_job_keep_off_each_other(stages: list[Sums], folder: JobFolder, models: ModelStore) -> None:
+    with folder.locked(), pytest.raises(JobLocked):
+        run(folder, models)
+    assert stages[0].runs == 0
+
+
+def test_a_job_can_be_moved_in_the_middle(
+    stages: list[Sums], folder: JobFolder, models: ModelStore, tmp_path: Path
+) -> None:
+    stages[2].before = lambda context: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, models)
+    moved = JobFolder(folder.path.rename(tmp_path / "moved"))
+    stages[2].before = lambda context: None
+    run(moved, models)
+    assert [stage.runs for stage in stages] == [1, 1, 2]
+
+
+def test_what_is_said_word_for_word(
+    stages: list[Sums], folder: JobFolder, models: ModelStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="stemscribe"):
+        run(folder, models)
+        run(folder, models)
+    said = [record.getMessage() for record in caplog.records]
+    assert said[1:4] == [
+        "▶️  Stage one: STARTING",
+        f"✓ One added: {folder.path}/one_folder/one.txt",
+        f"✅ Stage one: COMPLETED ({folder.manifest.stage('one').seconds:.1f}s)",
+    ]
+    assert "⏭  Stage one: SKIPPED (already completed)" in said
+
+
+def test_results_are_handed_out_whole(
+    stages: list[Sums], folder: JobFolder, models: ModelStore, tmp_path: Path
+) -> None:
+    outcome = runner.run(folder, models)
+    handed = outcome.hand_out("three", tmp_path / "there")
+    assert [path.read_text() for path in handed] == ["112"]
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["three.txt"]
+
+
+def test_events_tell_paths(stages: list[Sums], folder: JobFolder, models: ModelStore) -> None:
+    completed = [event for event in run(folder, models) if isinstance(event, StageCompleted)]
+    assert completed[0].artefacts == {"one": str(folder.path / "one_folder" / "one.txt")}
+
+
+def test_the_manifest_says_nothing_of_this_machine(stages: list[Sums], folder: JobFolder, models: ModelStore) -> None:
+    run(folder, models)
+    text = (folder.path / "manifest.json").read_text()
+    assert str(folder.path.parent) not in text
+    assert set(json.loads(text)["stages"]) == {"one", "two", "three"}
+
+
+def test_fingerprints_follow_what_matters(folder: JobFolder) -> None:
+    from stemscribe.pipeline.fingerprint import fingerprint
+
+    stage, job = Sums("one", ("mix",), depends_on=("model", "source_language"), packages=("click",)), folder.job
+    same = fingerprint(stage, job, {"mix": "a"}, {"whisper": "w"})
+    assert fingerprint(stage, replace(job, id="other", media="/elsewhere"), {"mix": "a"}, {"whisper": "w"}) == same
+    different = [
+        fingerprint(stage, job, {"mix": "b"}, {"whisper": "w"}),
+        fingerprint(stage, job, {"mix": "a"}, {"whisper": "v"}),
+        fingerprint(stage, replace(job, options=Options(model="x")), {"mix": "a"}, {"whisper": "w"}),
+        fingerprint(stage, replace(job, source_language="hi"), {"mix": "a"}, {"whisper": "w"}),
+        fingerprint(replace(stage, version=2), job, {"mix": "a"}, {"whisper": "w"}),
+        fingerprint(replace(stage, packages=("rich",)), job, {"mix": "a"}, {"whisper": "w"}),
+    ]
+    assert same not in different
+    assert fingerprint(stage, replace(job, options=Options(threads=3)), {"mix": "a"}, {"whisper": "w"}) == same

@@ -1,0 +1,46 @@
+import pytest
+
+from stemscribe.speech.recognition import find_language, judge, overlap
+from stemscribe.transcript import Region, Segment
+
+
+def segment(text: str, start: float, end: float, confidence: float) -> Segment:
+    return Segment(start, end, text, "en", average_log_probability=confidence)
+
+
+SPEECH = (Region(10.0, 12.0), Region(14.0, 15.0))
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (segment("I am here.", 10.0, 12.0, -0.3), ""),
+        (segment("I am here.", 10.0, 12.0, -1.5), ""),  # speech was detected: low confidence alone is no reason
+        (segment("La la la", 20.0, 22.0, -0.3), ""),  # sung, and well understood
+        (segment("Thank you.", 20.0, 22.0, -1.21), "no speech detected here, and an average log probability of -1.21"),
+        (segment("Thank you.", 12.0, 14.0, -1.21), "no speech detected here, and an average log probability of -1.21"),
+        (segment("♪ … .", 10.0, 12.0, -0.1), "no words"),
+        (segment("", 10.0, 12.0, -0.1), "no words"),
+        (segment("हाँ।", 10.0, 12.0, -0.9), ""),
+    ],
+)
+def test_what_is_believed(said: Segment, reason: str) -> None:
+    heard = judge(3, [said], SPEECH)
+    assert heard.region == 3
+    assert [dropped.reason for dropped in heard.dropped] == ([reason] if reason else [])
+    assert heard.segments == (() if reason else (said,))
+
+
+def test_the_language_is_that_of_the_regions_with_most_speech() -> None:
+    regions = [Region(0, 5), Region(10, 20), Region(30, 31)]
+    answers = {0: {"en": 0.9, "hi": 0.1}, 10: {"en": 0.2, "hi": 0.8}, 30: {"en": 0.1, "hi": 0.9}}
+    found = find_language(regions, SPEECH, lambda region: answers[int(region.start)])
+    assert found == ("hi", pytest.approx(0.6))
+
+
+def test_without_voices_the_language_is_not_known() -> None:
+    assert find_language([], [], lambda region: {"hi": 1.0}) == ("en", 0.0)
+
+
+def test_overlap_counts_seconds() -> None:
+    assert overlap(Region(11.0, 14.5), SPEECH) == pytest.approx(1.5)

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+
+from stemscribe.errors import UsageError
+from stemscribe.settings import resolve
+
+
+def settings(tmp_path: Path, flags: dict[str, object], environ: dict[str, str]):  # type: ignore[no-untyped-def]
+    return resolve(flags, environ, root=tmp_path, models_dir=tmp_path / "models")
+
+
+def test_flags_win_over_the_environment_over_the_file_over_defaults(tmp_path: Path) -> None:
+    assert settings(tmp_path, {}, {}).out_dir == tmp_path / "out"
+    (tmp_path / "stemscribe.toml").write_text('out_dir = "file"\noffline = true\n')
+    assert settings(tmp_path, {"out_dir": None}, {}).out_dir == Path("file")
+    assert settings(tmp_path, {}, {"STEMSCRIBE_OUT_DIR": "environment"}).out_dir == Path("environment")
+    both = settings(tmp_path, {"out_dir": "flag"}, {"STEMSCRIBE_OUT_DIR": "environment"})
+    assert both.out_dir == Path("flag")
+    assert both.offline
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("yes", True), ("0", False), ("False", False)])
+def test_words_for_true_and_false(tmp_path: Path, text: str, value: bool) -> None:
+    assert settings(tmp_path, {}, {"STEMSCRIBE_OFFLINE": text}).offline is value
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("out_dir = ", "is not valid TOML"), ('colour = "blue"', "has settings that do not exist: colour")],
+)
+def test_a_file_that_cannot_be_meant_is_said(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "stemscribe.toml").write_text(content)
+    with pytest.raises(UsageError, match=said):
+        settings(tmp_path, {}, {})
+
+
+def test_a_value_that_cannot_be_meant_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Setting offline should be true or false, not 'perhaps'"):
+        settings(tmp_path, {}, {"STEMSCRIBE_OFFLINE": "perhaps"})
