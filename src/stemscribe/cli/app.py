@@ -33,12 +33,12 @@ class Commands(click.Group):
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version", message="stemscribe %(version)s")
 def stemscribe() -> None:
-    r"""Stems, then script: separate the voices of a film from its music, and write down what they say.
+    """Stems, then script: separate the voices of a film from its music, and write down what they say.
 
     \b
     stemscribe run --media film.mkv -s hi      prepare a job and run it
     stemscribe run -j job-20261122-0001        run or resume a job
-    """
+    """  # noqa: D301 - \b is click's mark for lines that are not to be joined
 
 
 def main() -> None:

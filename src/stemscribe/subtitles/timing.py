@@ -65,4 +65,4 @@ def _end(speech: Speech, start: int, shortest: int, limit: int, rules: CueRules,
     closed = limit if is_last else limit - milliseconds(rules.gap)
     if end > closed or (not is_last and limit - end < milliseconds(rules.bridge)):
         end = closed
-    return min(max(end, start + shortest), start + milliseconds(rules.longest), limit)
+    return min(max(end, start + shortest), start + milliseconds(rules.longest))

@@ -1,0 +1,110 @@
+"""Every check that a change must pass, in one go: `./run-tests.sh [pytest arguments]`.
+
+It runs in venv/tests, and lies here and not in the package because users do not need it. A check that fails does not
+keep the next from running; the table at the end says which ones to look at.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = ("htdemucs", "silero-vad", "whisper-base", "whisper-tiny.en")
+
+
+@dataclass(frozen=True)
+class Check:
+    """A program whose exit code says whether all is well.
+
+    Attributes:
+        name: what the table calls it.
+        command: the program and its arguments.
+        required: whether its failure is a failure of the whole; otherwise it is a warning.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a check."""
+
+    check: Check
+    exit_code: int
+    seconds: float
+
+    @property
+    def verdict(self) -> str:
+        """One word for the table."""
+        if self.exit_code == 0:
+            return "passed"
+        return "FAILED" if self.check.required else "warning"
+
+
+def checks(scripts: Path, pytest_arguments: Sequence[str], environ: Mapping[str, str]) -> list[Check]:
+    """The checks in their order; the tests are the last, so that pytest's closing line stays in sight.
+
+    Args:
+        scripts: the folder that holds the programs of venv/tests.
+        pytest_arguments: further arguments of pytest.
+        environ: under `CI=true` the models must be there; elsewhere what needs no models is run without them.
+    """
+    python = str(scripts / "python")
+    models_required = environ.get("CI", "").lower() in {"true", "1"}
+    return [
+        Check("models", (str(scripts / "stemscribe"), "models", "fetch", *MODELS), models_required),
+        Check("ruff check", (python, "-m", "ruff", "check", ".")),
+        Check("ruff format", (python, "-m", "ruff", "format", "--check", ".")),
+        Check("mypy", (python, "-m", "mypy")),
+        Check("lint-imports", (str(scripts / "lint-imports"),)),
+        Check("pytest", (python, "-m", "pytest", *pytest_arguments)),
+    ]
+
+
+def say(text: str) -> None:
+    """Write a line between those of the checks."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def carry_out(check: Check) -> Outcome:
+    """Run a check in the project's folder; what it says goes to the terminal."""
+    say(f"[INFO] Running {check.name}...")
+    started = time.monotonic()
+    try:
+        exit_code = subprocess.run(check.command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
+    except OSError as error:
+        say(f"[ERROR] {check.name} could not be started: {error}")
+        exit_code = 127
+    outcome = Outcome(check, exit_code, time.monotonic() - started)
+    if outcome.verdict == "warning":
+        say(f"[WARNING] {check.name} failed; going on without. Tests that need them fail or are skipped.")
+    return outcome
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """A line for each check: what, how it ended, how long it took."""
+    return "\n".join(f"{one.check.name:<14}{one.verdict:<9}{one.seconds:7.1f} s" for one in outcomes)
+
+
+def main(pytest_arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run all checks; returns 1 when one that is required failed."""
+    todo = checks(Path(sys.executable).parent, pytest_arguments, environ)
+    outcomes = [carry_out(check) for check in todo]
+    say(f"\n{table(outcomes)}")
+    return int(any(outcome.verdict == "FAILED" for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:], os.environ))
+    except KeyboardInterrupt:
+        sys.exit(130)

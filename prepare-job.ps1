@@ -1,0 +1,7 @@
+# Prepare a job; prints its id.
+& "$PSScriptRoot\bootstrap.ps1" --env core --quiet
+if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
+$before = $env:STEMSCRIBE_ROOT
+$env:STEMSCRIBE_ROOT = $PSScriptRoot
+try { & "$PSScriptRoot\venv\core\Scripts\stemscribe.exe" prepare @args } finally { $env:STEMSCRIBE_ROOT = $before }
+exit $LASTEXITCODE

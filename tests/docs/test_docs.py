@@ -1,0 +1,64 @@
+"""The docs say what is."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from stemscribe.cli.app import COMMANDS, stemscribe
+
+from . import cli_reference
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+def test_the_cli_reference_is_what_the_commands_say() -> None:
+    written = cli_reference.PAGE.read_text(encoding="utf-8")
+    assert written == cli_reference.page(), "run: python tests/docs/cli_reference.py"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_is_mentioned(name: str) -> None:
+    command = stemscribe.get_command(click.Context(stemscribe), name)
+    assert command is not None
+    assert command.help
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.search(rf"stemscribe {name}\b|--{name}\b", readme), f"README.md does not mention {name}"
+    assert all(option.opts for option in options)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith("https://"):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_options_that_are_mentioned_exist(page: Path) -> None:
+    known = {
+        option
+        for command in (stemscribe.get_command(click.Context(stemscribe), name) for name in COMMANDS)
+        for leaf in ([command, *getattr(command, "commands", {}).values()] if command else [])
+        for parameter in leaf.params
+        for option in parameter.opts
+    }
+    # Options of other programs, and of the scripts that set up.
+    others = {
+        "--help",
+        "--version",
+        "--env",
+        "--force",
+        "--quiet",
+        "--upgrade",
+        "--require-hashes",
+        "--shifts",
+        "--float32",
+    }
+    text = page.read_text(encoding="utf-8")
+    if page.name == "0002-model-sources.md":
+        pytest.skip("tells of the options of pip and npm")
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)) <= known | others

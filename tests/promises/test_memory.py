@@ -1,0 +1,82 @@
+"""Separating twenty minutes needs no more memory than two: measured with the real journal and writers, and the real
+model's window."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from fakes import noise
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="needs getrusage")]
+
+SEPARATE = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from stemscribe.audio.mix import MixInfo, MixReader
+from stemscribe.separation.finish import StemFiles, write_stems
+from stemscribe.separation.journal import Journal, Layout
+from stemscribe.separation.stream import Normalisation, plan_for, separate
+
+class Halves:
+    stems, sample_rate, channels, window_frames, runtime = ("vocals",), 44100, 2, 343980, "arithmetic"
+    def separate(self, mix):
+        return mix[None] * np.float32(0.5)
+
+mix, frames = Path(sys.argv[1]), int(sys.argv[2])
+info = MixInfo(frames, 44100, 0.0, 0.1, 0.5, 1.0, 0, "", 0.0, 0)
+reader, plan = MixReader(mix, info), plan_for(Halves(), frames)
+layout = Layout(plan, ("vocals",), 2)
+with Journal(mix.parent / "journal", layout) as journal:
+    for window in separate(reader.read, Halves(), plan, Normalisation(0.0, 0.1), journal):
+        pass
+    paths = {name: mix.parent / f"{name}.wav" for name in ("vocals", "accompaniment")}
+    write_stems(journal, layout, reader.read, StemFiles(paths, 44100))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def peak(folder: Path, minutes: int) -> int:
+    folder.mkdir()
+    with soundfile.SoundFile(folder / "mix.flac", "w", 44100, 2, subtype="PCM_24") as file:
+        for minute in range(minutes):
+            file.write(noise(60 * 44100, seed=minute).T)
+    command = [sys.executable, "-c", SEPARATE, str(folder / "mix.flac"), str(minutes * 60 * 44100)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_memory_is_flat_in_the_length_of_the_film(tmp_path: Path) -> None:
+    short, long = peak(tmp_path / "short", 2), peak(tmp_path / "long", 20)
+    assert long <= 1.05 * short
+
+
+REAL = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from stemscribe.separation.engines.htdemucs_onnx import HTDemucsOnnx
+separator = HTDemucsOnnx(Path(sys.argv[1]), stems=("vocals",))
+window = np.random.default_rng(0).standard_normal((2, separator.window_frames)).astype(np.float32)
+peaks = []
+for _ in range(4):
+    separator.separate(window)
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(*peaks)
+"""
+
+
+@pytest.mark.models
+def test_the_real_model_stays_within_its_bounds(model: Callable[[str], Path]) -> None:
+    pytest.importorskip("openvino", reason="the bound is that of OpenVINO")
+    command = [sys.executable, "-c", REAL, str(model("htdemucs"))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    first, *_, last = map(int, done.stdout.split())
+    kilobytes = 1024 if sys.platform == "darwin" else 1
+    assert last / kilobytes <= 1.8e6
+    assert last <= 1.05 * first
