@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import jiwer
@@ -70,7 +71,7 @@ def test_subtitles_can_be_played(clip_job: Path) -> None:
     for name in ("transcript.srt", "transcript.vtt"):
         cues = pysubs2.load(str(clip_job / "04_export" / name), encoding="utf-8")
         assert len(cues) >= 2
-        for before, after in zip(cues, cues[1:], strict=False):
+        for before, after in pairwise(cues):
             assert before.start < before.end <= after.start
         for cue in cues:
             assert cue.end - cue.start >= 700

@@ -108,7 +108,8 @@ def settings(**flags: Any) -> Settings:
     """The settings of this invocation."""
     from platformdirs import user_cache_path
 
-    root = Path(os.environ.get(ROOT_VARIABLE) or ".")
+    # As short as it can be said from here, since the paths in the log are made from it.
+    root = Path(console.relative(Path(os.environ.get(ROOT_VARIABLE) or ".").absolute()))
     return resolve(flags, os.environ, root=root, models_dir=user_cache_path("stemscribe") / "models")
 
 
