@@ -88,6 +88,13 @@ def cut_off(folder: Path) -> Path:
     return path
 
 
+def cut_off_sound(folder: Path) -> Path:
+    soundfile.write(folder / "whole.flac", noise(60 * 8000, channels=1)[0], 8000)
+    path = folder / "cut.flac"
+    path.write_bytes((folder / "whole.flac").read_bytes()[:200_000])
+    return path
+
+
 def folder_as_film(folder: Path) -> Path:
     (folder / "folder.mp4").mkdir()
     return folder / "folder.mp4"
@@ -124,6 +131,7 @@ def playlist(folder: Path) -> Path:
         (silent, NoAudioError, "has no sound: it holds video only"),
         (headless, MediaError, "is not a film, video or audio file that can be read"),
         (cut_off, MediaError, "is cut off: its header promises 1:00.0"),
+        (cut_off_sound, MediaError, "is cut off: its header promises 1:00.0"),
         (folder_as_film, UsageError, "is a folder"),
         (missing, UsageError, "There is no file"),
         (garbage, MediaError, "is not a film, video or audio file"),

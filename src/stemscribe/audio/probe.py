@@ -23,7 +23,7 @@ from stemscribe.languages import standard_code
 from stemscribe.timebase import Seconds, clock
 
 _IDENTITY_SPAN = 1 << 20
-_INDEXED = ("mov", "matroska")  # containers whose header knows how long the film is
+_INDEXED = ("mov", "matroska", "flac", "avi")  # their headers say how long the film is, and do not guess it
 _LAYOUTS = {1: "mono", 2: "stereo"}  # whatever the container calls them
 _PLAYLISTS = {"concat", "dash", "hls", "imf", "sdp", "webm_dash_manifest"}
 _SHORTFALL: Seconds = 5.0  # how early the last packet may be before the film counts as cut off
