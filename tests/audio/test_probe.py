@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
-from fakes import tone, write_film
+from fakes import noise, tone, write_film
 from stemscribe.audio.probe import identity, probe
 from stemscribe.errors import MediaError, NoAudioError, StemscribeError, UsageError
 
