@@ -29,14 +29,16 @@ def test_a_film_beyond_full_scale_is_not_clipped(tmp_path: Path) -> None:
     info = write_mix(film, probe(film).tracks[0], tmp_path / "mix.flac", 44100)
     assert info.peak == pytest.approx(1.4, abs=1e-3)
     assert info.gain == 0.5
-    heard = MixReader(tmp_path / "mix.flac", info).read(0, info.frames)
+    with MixReader(tmp_path / "mix.flac", info) as mix:
+        heard = mix.read(0, info.frames)
     np.testing.assert_allclose(heard, loud, atol=2**-22)
 
 
 def test_reading_beyond_the_ends_gives_silence(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.wav", [(tone(1, rate=44100), "eng")], rate=44100)
     info = write_mix(film, probe(film).tracks[0], tmp_path / "mix.flac", 44100)
-    block = MixReader(tmp_path / "mix.flac", info).read(-100, info.frames + 50)
+    with MixReader(tmp_path / "mix.flac", info) as mix:
+        block = mix.read(-100, info.frames + 50)
     assert block.shape == (2, info.frames + 150)
     assert not block[:, :100].any()
     assert not block[:, -50:].any()

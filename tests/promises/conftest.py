@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,12 @@ class Workplace:
 
     root: Path
     models_dir: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
-        """A process in a group of its own, with its answers on stdout."""
-        return subprocess.Popen(
+        """A process with its answers on stdout, which ignores SIGINT at first, like a background command of a
+        script."""
+        process = subprocess.Popen(
             [sys.executable, "-c", MAIN, *map(str, arguments)],
             cwd=self.root,
             env={**os.environ, "STEMSCRIBE_ROOT": str(self.root), "STEMSCRIBE_MODELS_DIR": str(self.models_dir)},
@@ -33,7 +36,10 @@ class Workplace:
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            preexec_fn=None if sys.platform == "win32" else _ignore_interrupts,
         )
+        self.started.append(process)
+        return process
 
     def run(self, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
         process = self.start(*arguments)
@@ -49,6 +55,10 @@ class Workplace:
         return folder
 
 
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def events(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
     """What a process with `--json` tells, as it tells it."""
     assert process.stdout is not None
@@ -57,7 +67,13 @@ def events(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory, model: Callable[[str], Path], models_dir: Path) -> Workplace:
+def workplace(
+    tmp_path_factory: pytest.TempPathFactory, model: Callable[[str], Path], models_dir: Path
+) -> Iterator[Workplace]:
     for name in ("htdemucs", "silero-vad", "whisper-base"):
         model(name)
-    return Workplace(tmp_path_factory.mktemp("workplace"), models_dir)
+    place = Workplace(tmp_path_factory.mktemp("workplace"), models_dir)
+    yield place
+    for process in place.started:
+        if process.poll() is None:
+            process.kill()

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 
@@ -66,15 +67,26 @@ class MixReader:
     Args:
         path: `mix.flac`.
         info: its `mix.json`.
+
+    Raises:
+        MediaError: the file is missing or is not a sound file.
     """
 
     def __init__(self, path: Path, info: MixInfo) -> None:
-        self.source = AudioSource(path)
+        self._source = AudioSource(path)
         self._level = np.float32(1 / info.gain)
+
+    def __enter__(self) -> MixReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._source.__exit__(kind, error, trace)
 
     def read(self, start: int, stop: int) -> Array:
         """The frames `start` ≤ n < `stop`, `[2, stop - start]`, silent beyond both ends."""
-        block: Array = self.source.read(start, stop) * self._level
+        block: Array = self._source.read(start, stop) * self._level
         return block
 
 

@@ -43,7 +43,9 @@ def stemscribe() -> None:
 
 def main() -> None:
     """Run the command line; exit with 0, 1 (failed), 2 (wrong usage) or 130 (interrupted)."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGINT too: shells start the background commands of a script with it ignored, and Python would leave it so.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     sys.exit(_exit_code())
 
 

@@ -10,6 +10,7 @@ from stemscribe.audio.mix import MixInfo, MixReader
 from stemscribe.jobs.job import Options
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
 from stemscribe.records import read_record, write_record
+from stemscribe.separation.base import Separator
 from stemscribe.separation.engines.htdemucs_onnx import ALL_STEMS, HTDemucsOnnx
 from stemscribe.separation.finish import ACCOMPANIMENT, VOCALS, StemFiles, write_stems
 from stemscribe.separation.journal import Journal, Layout
@@ -62,21 +63,11 @@ class SourceSeparation:
         info = read_record(context.inputs["mix_info"], MixInfo)
         wanted = ALL_STEMS if options.stems == "four" else (VOCALS,)
         separator = HTDemucsOnnx(context.models[MODEL], stems=wanted, device=options.device, threads=options.threads)
-        plan = plan_for(separator, info.frames)
-        layout = Layout(plan, separator.stems, separator.channels)
-        mix = MixReader(context.inputs["mix"], info)
-        level = Normalisation(info.mean, info.std)
-        log.info("Processing audio with Demucs...")
-        started = time.monotonic()
-        with Journal(context.scratch, layout) as journal:
-            done_before = journal.committed
-            _report(context, layout, info, done_before)
-            for window in separate(mix.read, separator, plan, level, journal):
-                _report(context, layout, info, window.index + 1)
-            if done_before < len(plan):
-                _log_speed(time.monotonic() - started, done_before, layout, info, separator.runtime)
-            paths = {name: path for name, path in context.outputs.items() if name != "separation"}
-            files = StemFiles(paths, info.sample_rate, options.stem_format, options.stem_subtype, options.clip_mode)
+        layout = Layout(plan_for(separator, info.frames), separator.stems, separator.channels)
+        paths = {name: path for name, path in context.outputs.items() if name != "separation"}
+        files = StemFiles(paths, info.sample_rate, options.stem_format, options.stem_subtype, options.clip_mode)
+        with MixReader(context.inputs["mix"], info) as mix, Journal(context.scratch, layout) as journal:
+            _separate_all(context, separator, mix, info, layout, journal)
             stems = write_stems(journal, layout, mix.read, files)
         for name, stem in stems.items():
             if stem["gain"] < 1.0:
@@ -86,19 +77,29 @@ class SourceSeparation:
             runtime=separator.runtime,
             sample_rate=info.sample_rate,
             frames=info.frames,
-            windows=len(plan),
-            window_frames=plan.window_frames,
-            overlap_frames=plan.overlap_frames,
+            windows=len(layout.plan),
+            window_frames=layout.plan.window_frames,
+            overlap_frames=layout.plan.overlap_frames,
             stems=stems,
         )
         write_record(context.outputs["separation"], record)
 
 
+def _separate_all(
+    context: StageContext, separator: Separator, mix: MixReader, info: MixInfo, layout: Layout, journal: Journal
+) -> None:
+    """Separate what is not committed yet, and tell how fast that went."""
+    log.info("Processing audio with Demucs...")
+    started, done_before = time.monotonic(), journal.committed
+    _report(context, layout, info, done_before)
+    for window in separate(mix.read, separator, layout.plan, Normalisation(info.mean, info.std), journal):
+        _report(context, layout, info, window.index + 1)
+    if done_before < len(layout.plan):
+        seconds = max(time.monotonic() - started, 1e-9)
+        film = (info.frames - layout.plan[done_before].start) / info.sample_rate
+        log.info("separated %.1f s in %.1f s with %s (%.2fx)", film, seconds, separator.runtime, film / seconds)
+
+
 def _report(context: StageContext, layout: Layout, info: MixInfo, done: int) -> None:
     film = min(done * layout.plan.stride_frames, info.frames) / info.sample_rate
     context.report(Progress(done, len(layout.plan), "windows", film))
-
-
-def _log_speed(seconds: float, first: int, layout: Layout, info: MixInfo, runtime: str) -> None:
-    separated = (info.frames - layout.plan[first].start) / info.sample_rate
-    log.info("separated %.1f s in %.1f s with %s (%.2fx)", separated, seconds, runtime, separated / max(seconds, 1e-9))
