@@ -28,15 +28,15 @@ def spans(found: Activity) -> list[tuple[float, float]]:
 
 
 def test_speech_is_found_with_room_around_it() -> None:
-    assert spans(activity(20, (5, 8, -22, 0.9))) == [(4.7, 8.3)]
+    assert spans(activity(20, (5, 8, -22, 0.9))) == [(4.4, 8.6)]
 
 
 def test_what_the_detector_misses_the_energy_of_the_vocals_finds() -> None:
-    assert spans(activity(20, (5, 8, -22, 0.0))) == [(4.7, 8.3)]
+    assert spans(activity(20, (5, 8, -22, 0.0))) == [(4.4, 8.6)]
 
 
 def test_what_is_too_quiet_for_the_energy_the_detector_finds() -> None:
-    assert spans(activity(40, (5, 8, -20, 0.9), (20, 23, -55, 0.9))) == [(4.7, 8.3), (19.7, 23.3)]
+    assert spans(activity(40, (5, 8, -20, 0.9), (20, 23, -55, 0.9))) == [(4.4, 8.6), (19.4, 23.6)]
 
 
 def test_one_shout_does_not_silence_the_rest() -> None:
@@ -51,20 +51,20 @@ def test_what_separation_leaves_of_music_alone_is_not_a_voice() -> None:
 
 def test_a_click_is_not_a_voice_but_a_short_word_is() -> None:
     assert spans(activity(20, (5, 5.2, -22, 0.0))) == []
-    assert spans(activity(20, (5, 5.2, -22, 0.9))) == [(4.7, 5.5)]
+    assert spans(activity(20, (5, 5.2, -22, 0.9))) == [(4.4, 5.8)]
 
 
 def test_neighbours_are_heard_together() -> None:
-    assert spans(activity(20, (5, 7, -22, 0.9), (8.5, 10, -22, 0.9))) == [(4.7, 10.3)]
-    assert spans(activity(20, (5, 7, -22, 0.9), (9.5, 11, -22, 0.9))) == [(4.7, 7.3), (9.2, 11.3)]
+    assert spans(activity(20, (5, 7, -22, 0.9), (8.5, 10, -22, 0.9))) == [(4.4, 10.6)]
+    assert spans(activity(20, (5, 7, -22, 0.9), (10.5, 12, -22, 0.9))) == [(4.4, 7.6), (9.9, 12.6)]
 
 
 def test_a_long_region_is_cut_at_its_quietest_point() -> None:
     found = activity(60, (5, 25, -22, 0.9), (25, 25.3, -50, 0.9), (25.3, 50, -22, 0.9))
     first, second = spans(found)
-    assert first[0] == 4.7
+    assert first[0] == 4.4
     assert first[1] == second[0] == pytest.approx(25.15, abs=0.2)
-    assert second[1] == 50.3
+    assert second[1] == 50.6
 
 
 def test_evidence_of_speech_is_what_the_detector_says() -> None:

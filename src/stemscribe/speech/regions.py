@@ -47,7 +47,7 @@ class RegionRules:
     below_mix_db: float = 12.0
     bridge: Seconds = 0.4
     shortest: Seconds = 0.4
-    pad: Seconds = 0.3
+    pad: Seconds = 0.6
     join: Seconds = 1.5
     longest: Seconds = 30.0
 
