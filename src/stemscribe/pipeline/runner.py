@@ -186,7 +186,7 @@ class _Run:
             outputs={artefact.name: drafts / artefact.file for artefact in outputs},
             models={name: self._models.fetch(name) for name in stage.models(self._job.options)},
             scratch=scratch,
-            report=lambda progress: self._report(StageProgressed(stage.name, progress)),
+            progress=lambda progress: self._report(StageProgressed(stage.name, progress)),
         )
         stage.run(context)
         try:

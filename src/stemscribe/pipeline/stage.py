@@ -57,7 +57,7 @@ class StageContext:
         outputs: by artefact name, temporary paths; the runner renames them when `run` returns.
         models: by model name, the folders they were fetched to.
         scratch: a folder that survives an interruption, and goes once the stage is completed.
-        report: told how far the work has come.
+        progress: told how far the work has come.
     """
 
     job: Job
@@ -65,7 +65,7 @@ class StageContext:
     outputs: Mapping[str, Path]
     models: Mapping[str, Path]
     scratch: Path
-    report: Callable[[Progress], None]
+    progress: Callable[[Progress], None]
 
     @property
     def options(self) -> Options:

@@ -97,10 +97,10 @@ def _hear_all(context: StageContext, recogniser: _Recogniser, found: Regions, la
             log.info("%d of %d regions were already heard", len(heard), len(found.regions))
         for index in range(len(heard), len(found.regions)):
             region = found.regions[index]
-            context.report(Progress(index, len(found.regions), "regions", region.start))
+            context.progress(Progress(index, len(found.regions), "regions", region.start))
             segments = recogniser.model.hear(recogniser.audio(region), hearing)
             heard.append(judge(index, (segment.moved(region.start) for segment in segments), found.speech))
             lines.append(msgspec.json.encode(heard[-1]))
     film = found.regions[-1].end if found.regions else 0.0
-    context.report(Progress(len(found.regions), len(found.regions), "regions", film))
+    context.progress(Progress(len(found.regions), len(found.regions), "regions", film))
     return heard

@@ -40,7 +40,7 @@ class Demux:
             MIX_RATE,
             start=options.start_time,
             end=options.end_time,
-            progress=lambda done: context.report(
+            progress=lambda done: context.progress(
                 Progress(done, max(0.0, (end or 0.0) - options.start_time), "s", done)
             ),
         )

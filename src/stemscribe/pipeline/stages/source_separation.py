@@ -102,4 +102,4 @@ def _separate_all(
 
 def _report(context: StageContext, layout: Layout, info: MixInfo, done: int) -> None:
     film = min(done * layout.plan.stride_frames, info.frames) / info.sample_rate
-    context.report(Progress(done, len(layout.plan), "windows", film))
+    context.progress(Progress(done, len(layout.plan), "windows", film))

@@ -74,4 +74,4 @@ class _Counter:
                 yield block
                 self._done += block.shape[-1] / SAMPLE_RATE
                 done = min(self._done, self._total)
-                self._context.report(Progress(done, self._total, "s", done / 2))
+                self._context.progress(Progress(done, self._total, "s", done / 2))
