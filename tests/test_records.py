@@ -1,3 +1,4 @@
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,15 @@ def test_a_folder_in_the_way_is_said(tmp_path: Path) -> None:
     ):
         temporary.write_text("new")
     assert caught.value.hint
+
+
+def test_what_goes_wrong_elsewhere_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(BrokenPipeError), replacing(tmp_path / "file"):
+        raise BrokenPipeError
+    with pytest.raises(PermissionError), replacing(tmp_path / "file"):
+        raise PermissionError(errno.EACCES, "Permission denied", "/another/file")
+    with pytest.raises(StorageError, match=r"file: No space left on device\."), replacing(tmp_path / "file"):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def settings(tmp_path: Path, flags: dict[str, object], environ: dict[str, str]):
 def test_flags_win_over_the_environment_over_the_file_over_defaults(tmp_path: Path) -> None:
     assert settings(tmp_path, {}, {}).out_dir == tmp_path / "out"
     (tmp_path / "stemscribe.toml").write_text('out_dir = "file"\noffline = true\n')
-    assert settings(tmp_path, {"out_dir": None}, {}).out_dir == Path("file")
+    assert settings(tmp_path, {"out_dir": None}, {}).out_dir == tmp_path / "file"
     assert settings(tmp_path, {}, {"STEMSCRIBE_OUT_DIR": "environment"}).out_dir == Path("environment")
     both = settings(tmp_path, {"out_dir": "flag"}, {"STEMSCRIBE_OUT_DIR": "environment"})
     assert both.out_dir == Path("flag")
@@ -27,7 +27,11 @@ def test_words_for_true_and_false(tmp_path: Path, text: str, value: bool) -> Non
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("out_dir = ", "is not valid TOML"), ('colour = "blue"', "has settings that do not exist: colour")],
+    [
+        ("out_dir = 5", "Setting out_dir should be text in quotes, not 5"),
+        ("out_dir = ", "is not valid TOML"),
+        ('colour = "blue"', "has settings that do not exist: colour"),
+    ],
 )
 def test_a_file_that_cannot_be_meant_is_said(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "stemscribe.toml").write_text(content)

@@ -7,9 +7,11 @@ rename may reach the disk before the data does.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +26,8 @@ from stemscribe.errors import RecordError, StorageError
 Record = TypeVar("Record")
 TEMPORARY = ".part"
 HASH_BLOCK = 1 << 20
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG}
+_PATIENCE = 2.0
 
 
 @contextmanager
@@ -35,15 +39,45 @@ def replacing(target: Path) -> Iterator[Path]:
     """
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        flush_to_disk(temporary)
-        temporary.replace(target)
-        flush_to_disk(target.parent)
-    except OSError as error:
-        raise storage_error(target, error) from error
+        with _writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+        except OSError as error:
+            # What goes wrong in the block may be about other files; only what a disk says of itself is about this one.
+            if is_unwritable(error) and error.filename in (None, str(temporary)):
+                raise storage_error(target, error) from error
+            raise
+        with _writing(target):
+            flush_to_disk(temporary)
+            rename(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a flushed file its name, whatever had that name before; and wait until that is on the disk.
+
+    On Windows a file cannot be replaced while another program reads it (a virus scanner, say): that is waited for.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            source.replace(target)
+            break
+        except PermissionError:
+            if os.name != "nt" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+    flush_to_disk(target.parent)
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(target, error) from error
 
 
 def flush_to_disk(path: Path) -> None:
@@ -57,12 +91,19 @@ def flush_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
+def is_unwritable(error: OSError) -> bool:
+    """Whether an error says that a disk is full or may not be written."""
+    return error.errno in _UNWRITABLE
+
+
 def storage_error(path: Path, error: OSError) -> StorageError:
     """What to tell a user when `path` could not be written."""
-    reason = error.strerror or type(error).__name__
+    reason = str(error.strerror or type(error).__name__).rstrip(".")
     return StorageError(
         f"Could not write {path}: {reason}.",
-        hint="Free some space or choose another folder, then run the job again; it goes on where it stopped.",
+        hint="Make room or choose another folder, then run the job again; it goes on where it stopped."
+        if error.errno not in {errno.EROFS, errno.EACCES, errno.EPERM}
+        else "Choose a folder that you may write, with --out-dir.",
     )
 
 
@@ -99,7 +140,7 @@ def read_record(path: Path, kind: type[Record]) -> Record:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordError(
             f"{path} is not a valid {kind.__name__}: {error}.",
-            hint="Restore it from a copy, or delete the job's folder and prepare it again.",
+            hint="Restore it from a copy; a manifest.json may be deleted, at the cost of running its stages again.",
         ) from error
 
 

@@ -5,18 +5,13 @@ The front door calls `resolve` and hands the result down; nothing below reads th
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from stemscribe.errors import UsageError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from stemscribe.toml import parse_toml
 
 SETTINGS_FILE = "stemscribe.toml"
 PREFIX = "STEMSCRIBE_"
@@ -60,7 +55,7 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str], *, root: Path,
         out_dir=Path(values["out_dir"]).expanduser(),
         models_dir=Path(values["models_dir"]).expanduser(),
         offline=_boolean("offline", values.get("offline", False)),
-        hub_endpoint=str(values.get("hub_endpoint", Settings.hub_endpoint)).rstrip("/"),
+        hub_endpoint=_text("hub_endpoint", values.get("hub_endpoint", Settings.hub_endpoint)).rstrip("/"),
     )
 
 
@@ -68,15 +63,25 @@ def _from_file(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        values = parse_toml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:  # of TOML and of UTF-8 alike
         raise UsageError(f"{path} is not valid TOML: {error}.", hint="Mend or delete the file.") from error
     known = {field.name for field in fields(Settings)}
     if unknown := sorted(set(values) - known):
         raise UsageError(
             f"{path} has settings that do not exist: {', '.join(unknown)}.", hint=f"Known: {', '.join(sorted(known))}."
         )
-    return dict(values)
+    for name in values.keys() & {"out_dir", "models_dir"}:
+        values[name] = path.parent / _text(name, values[name])  # relative to the file, wherever it is used from
+    return values
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"Setting {name} should be text in quotes, not {value!r}.", hint=f"Mend {SETTINGS_FILE}.")
+    return value
 
 
 def _boolean(name: str, value: object) -> bool:

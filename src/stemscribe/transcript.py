@@ -65,6 +65,11 @@ class Segment:
         words = tuple(replace(word, start=word.start + by, end=word.end + by) for word in self.words)
         return replace(self, start=self.start + by, end=self.end + by, words=words)
 
+    def in_milliseconds(self) -> Segment:
+        """The same segment with times rounded to what subtitles can say."""
+        words = tuple(replace(word, start=round(word.start, 3), end=round(word.end, 3)) for word in self.words)
+        return replace(self, start=round(self.start, 3), end=round(self.end, 3), words=words)
+
 
 @dataclass(frozen=True)
 class Transcript:
@@ -84,7 +89,9 @@ class Transcript:
 
     def on_film_clock(self, offset: Seconds) -> Transcript:
         """The same transcript with the film's times, where the mix begins at `offset`."""
-        return replace(self, clock="film", segments=tuple(segment.moved(offset) for segment in self.segments))
+        return replace(
+            self, clock="film", segments=tuple(segment.moved(offset).in_milliseconds() for segment in self.segments)
+        )
 
 
 def total_duration(regions: Iterable[Region]) -> Seconds:

@@ -1,18 +1,22 @@
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+import soundfile
+from av.container import InputContainer
 
 from fakes import Array, tone, write_film
 from stemscribe.audio.decode import TrackDecoder
-from stemscribe.audio.probe import probe
-from stemscribe.errors import NoAudioError
+from stemscribe.errors import MediaError, NoAudioError
 
 RATE = 44100
 
 
 def decoded(film: Path, *, start: float = 0.0, end: float | None = None, track: int = 0) -> tuple[Array, TrackDecoder]:
-    decoder = TrackDecoder(film, probe(film).tracks[track].stream, RATE, start=start, end=end)
+    decoder = TrackDecoder(film, track, RATE, start=start, end=end)
     return np.concatenate(list(decoder.blocks()), axis=1), decoder
 
 
@@ -100,6 +104,45 @@ def test_silence_takes_the_place_of_missing_sound(tmp_path: Path) -> None:
     assert sound.shape[1] == pytest.approx(7.5 * RATE, abs=0.05 * RATE)
 
 
+def test_a_gap_that_ends_within_the_film_is_believed_however_long(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mkv", [(clicks(6, 1.0, 4.0), "eng")], gap=(2.0, 900.0))
+    sound, _ = decoded(film)
+    assert click_times(sound, 0.0) == pytest.approx([1.0, 904.0], abs=0.03)
+
+
+def frames_at(*times: float, rate: int = 48000) -> list[av.AudioFrame]:
+    """Decoded frames of half a second that begin with a click."""
+    made = []
+    for time in times:
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(clicks(0.5, 0.0)), format="fltp", layout="stereo")
+        frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), round(time * rate)
+        made.append(frame)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("times", "heard", "seconds"),
+    [
+        ((0.0, 0.5, 1.0, 1.5), [0.0, 0.5, 1.0, 1.5], 2.0),
+        ((0.0, 0.5, 0.7, 1.2), [0.0, 0.5, 1.2], 1.7),  # an overlap: what is there already is dropped, click and all
+        ((0.0, 0.05, 0.5), [0.0, 0.55], 1.05),  # within the tolerance nothing is dropped
+        ((0.0, 0.5, 1000.0, 1000.5), [0.0, 0.5, 1.0, 1.5], 2.0),  # out of the film: not believed
+        ((50.0, 50.5, 0.0, 0.5), [50.0, 50.5, 51.0, 51.5], 2.0),  # files joined together
+    ],
+)
+def test_what_timestamps_are_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: tuple[float, ...], heard: list[float], seconds: float
+) -> None:
+    film = write_film(tmp_path / "film.wav", [(tone(60), "eng")])
+    decoder = TrackDecoder(film, 0, 48000)
+    monkeypatch.setattr(decoder, "_frames", lambda container: iter(frames_at(*times)))
+    sound = np.concatenate(list(decoder.blocks()), axis=1)
+    loud = np.flatnonzero(np.abs(sound[0]) > 0.3)
+    starts = loud[np.diff(loud, prepend=-48000) > 1000] / 48000 + (decoder.offset or 0.0)
+    assert starts.tolist() == pytest.approx(heard, abs=0.001)
+    assert sound.shape[1] / 48000 == pytest.approx(seconds, abs=0.001)
+
+
 def test_a_span_without_sound_is_said(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.wav", [(tone(2), "eng")])
     with pytest.raises(NoAudioError, match=r"no sound that can be decoded from 0:05\.000 to 0:06\.000"):
@@ -117,3 +160,59 @@ def test_damaged_packets_are_silent_and_time_goes_on(corpus: Path, tmp_path: Pat
     assert damaged.shape[1] == pytest.approx(whole.shape[1], abs=RATE // 10)
     end = slice(-5 * RATE, -RATE)
     assert np.abs(damaged[:, end] - whole[:, end]).max() < 0.01
+
+
+class Stumbling:
+    """A container that fails after every few packets, a number of times."""
+
+    def __init__(self, container: InputContainer, error: Exception, times: int) -> None:
+        self.streams, self.error, self.times = container.streams, error, times
+        self.packets = container.demux(container.streams.audio[0])
+
+    def demux(self, stream: object) -> Iterator[av.Packet]:
+        for count, packet in enumerate(self.packets):
+            yield packet
+            if count == 5 and self.times:
+                self.times -= 1
+                raise self.error
+
+
+def stumbling(film: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, times: int) -> TrackDecoder:
+    decoder = TrackDecoder(film, 0, RATE)
+    real = decoder._packets
+    monkeypatch.setattr(decoder, "_packets", lambda container: real(Stumbling(container, error, times)))  # type: ignore[arg-type]
+    return decoder
+
+
+def test_a_film_that_cannot_be_read_any_further_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    film = write_film(tmp_path / "film.wav", [(tone(5), "eng")])
+    decoder = stumbling(film, monkeypatch, av.OSError(5, "Input/output error"), 1)
+    with pytest.raises(MediaError, match=r"film\.wav cannot be read to its end: Input/output error\."):
+        list(decoder.blocks())
+
+
+def test_where_the_demuxer_stumbles_the_rest_is_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    film = write_film(tmp_path / "film.wav", [(tone(5), "eng")])
+    decoder = stumbling(film, monkeypatch, av.InvalidDataError(1, "damage"), 3)
+    sound = np.concatenate(list(decoder.blocks()), axis=1)
+    assert sound.shape[1] == pytest.approx(5 * RATE, abs=2)
+    assert decoder.damaged_packets == 3
+
+
+@pytest.mark.parametrize("damage", [np.nan, np.inf, -np.inf, 1e9, 1e30])
+def test_a_damaged_sample_is_silent_or_cut_off_and_nothing_else_is_lost(tmp_path: Path, damage: float) -> None:
+    sound = tone(2, rate=RATE)
+    sound[0, RATE] = damage
+    soundfile.write(tmp_path / "film.wav", sound.T, RATE, subtype="FLOAT")
+    mixed, decoder = decoded(tmp_path / "film.wav")
+    assert decoder.damaged_samples == 1
+    assert np.abs(mixed[0, RATE]) in (0.0, 8.0)
+    np.testing.assert_array_equal(mixed[1], tone(2, rate=RATE)[1])
+
+
+@pytest.mark.parametrize("channels", [3, 5, 8, 9, 16])
+def test_channels_without_a_layout_are_heard(tmp_path: Path, channels: int) -> None:
+    soundfile.write(tmp_path / "film.wav", tone(1, rate=RATE, channels=channels).T, RATE)
+    mixed, _ = decoded(tmp_path / "film.wav")
+    assert mixed.shape == (2, RATE)
+    assert np.abs(mixed).max() > 0.3

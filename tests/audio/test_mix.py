@@ -7,8 +7,10 @@ import pytest
 import soundfile
 
 from fakes import noise, tone, write_film
-from stemscribe.audio.mix import MixReader, write_mix
+from stemscribe.audio.mix import write_mix
 from stemscribe.audio.probe import probe
+from stemscribe.audio.source import AudioSource
+from stemscribe.errors import NoAudioError
 
 
 def test_the_mix_and_what_is_known_of_it(tmp_path: Path) -> None:
@@ -29,7 +31,7 @@ def test_a_film_beyond_full_scale_is_not_clipped(tmp_path: Path) -> None:
     info = write_mix(film, probe(film).tracks[0], tmp_path / "mix.flac", 44100)
     assert info.peak == pytest.approx(1.4, abs=1e-3)
     assert info.gain == 0.5
-    with MixReader(tmp_path / "mix.flac", info) as mix:
+    with AudioSource(tmp_path / "mix.flac", gain=info.gain) as mix:
         heard = mix.read(0, info.frames)
     np.testing.assert_allclose(heard, loud, atol=2**-22)
 
@@ -37,11 +39,18 @@ def test_a_film_beyond_full_scale_is_not_clipped(tmp_path: Path) -> None:
 def test_reading_beyond_the_ends_gives_silence(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.wav", [(tone(1, rate=44100), "eng")], rate=44100)
     info = write_mix(film, probe(film).tracks[0], tmp_path / "mix.flac", 44100)
-    with MixReader(tmp_path / "mix.flac", info) as mix:
+    with AudioSource(tmp_path / "mix.flac", gain=info.gain) as mix:
         block = mix.read(-100, info.frames + 50)
     assert block.shape == (2, info.frames + 150)
     assert not block[:, :100].any()
     assert not block[:, -50:].any()
+
+
+def test_less_than_a_frame_is_no_sound(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "film.wav", np.zeros((1, 1)), 192_000)
+    with pytest.raises(NoAudioError, match="less sound than one frame"):
+        write_mix(tmp_path / "film.wav", probe(tmp_path / "film.wav").tracks[0], tmp_path / "mix.flac", 44100)
+    assert not (tmp_path / "mix.flac").exists()
 
 
 PEAK = """
@@ -49,6 +58,8 @@ import resource, sys
 from pathlib import Path
 from stemscribe.audio.mix import write_mix
 from stemscribe.audio.probe import probe
+from stemscribe.audio.source import AudioSource
+from stemscribe.errors import NoAudioError
 film = Path(sys.argv[1])
 write_mix(film, probe(film).tracks[0], film.with_suffix(".flac"), 44100)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import soundfile
 
 from fakes import noise, tone, write_film
-from stemscribe.audio.probe import identity, probe
+from stemscribe.audio.probe import check_decodable, identity, probe
 from stemscribe.errors import MediaError, NoAudioError, StemscribeError, UsageError
 
 
@@ -171,8 +172,18 @@ def test_sound_that_cannot_be_decoded_is_found(tmp_path: Path) -> None:
     stop = data.index(b"moov") - 4
     data[start:stop] = b"\xff" * (stop - start)
     (tmp_path / "protected.mp4").write_bytes(data)
+    media = probe(tmp_path / "protected.mp4")
     with pytest.raises(NoAudioError, match="none of it can be decoded"):
-        probe(tmp_path / "protected.mp4")
+        check_decodable(media, media.tracks[0])
+
+
+def test_a_commentary_is_not_taken_for_the_film(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mkv", [(tone(1), "hin"), (tone(1), "hin"), (tone(1), "hin")], default=2)
+    media = probe(film)
+    tracks = (replace(media.tracks[0], secondary=True), media.tracks[1], media.tracks[2])
+    assert replace(media, tracks=tracks).track("", "hi").number == 2
+    tracks = (replace(media.tracks[0], secondary=True), media.tracks[1], replace(media.tracks[2], secondary=True))
+    assert replace(media, tracks=tracks).track("", "hi").number == 1
 
 
 def _as_nobody(film: Path, answer: Connection) -> None:

@@ -50,6 +50,11 @@ def test_equal_rates_are_left_alone() -> None:
     assert Resampler(44100, 44100, 2).push(block, last=True) is block
 
 
+def test_the_gain_it_was_written_at_is_taken_back(file: Path) -> None:
+    with AudioSource(file) as as_it_is, AudioSource(file, gain=0.5) as as_it_was:
+        np.testing.assert_array_equal(as_it_was.read(5, 99), 2 * as_it_is.read(5, 99))
+
+
 @pytest.mark.parametrize("content", [b"", b"not sound at all"])
 def test_what_is_not_sound_is_said(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.flac").write_bytes(content)

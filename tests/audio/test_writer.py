@@ -48,6 +48,30 @@ def test_a_stem_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("form", ["wav", "flac", "mp3"])
+def test_a_stem_that_is_short_when_it_is_closed_does_not_appear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """libsndfile says nothing when the disk fills while it writes the end of a FLAC or an MP3."""
+    real = soundfile.SoundFile.close
+
+    def torn(file: soundfile.SoundFile) -> None:
+        real(file)
+        if file.mode == "w":
+            path = Path(file.name)
+            path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+    path = tmp_path / f"a.{form}"
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(StorageError, match="Could not write"),
+        StemWriter(path, 44100, 2, 200_000, form=form) as stem,  # type: ignore[arg-type]
+    ):
+        stem.write(noise(200_000))
+        patch.setattr(soundfile.SoundFile, "close", torn)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_older_stem_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(b"older")

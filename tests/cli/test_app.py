@@ -121,6 +121,9 @@ def test_status_tells_how_far_jobs_are(tmp_path: Path, film: Path) -> None:
         (["prepare", "--media", "film.mkv", "-s", "xx"], 2, "Whisper does not know the language 'xx'."),
         (["models", "fetch", "nothing"], 2, "There is no model called `nothing`."),
         (["status", "nothing"], 1, "There is no job 'nothing'"),
+        (["run", "-j", "x", "--stems", "four", "--new"], 2, "A job is as it was prepared: --new, --stems cannot be"),
+        (["separate", "a/film.mkv", "b/Film.mp3", "-o", "stems"], 2, "would both go to stems/Film"),
+        (["prepare", "--media", "film.mkv", "--device", "coreml"], 2, "Device coreml is not to be had here"),
         (["fly"], 2, "No such command 'fly'."),
     ],
 )
@@ -132,6 +135,25 @@ def test_what_is_wrong_is_said_plainly(tmp_path: Path, film: Path, arguments: li
     assert (done.returncode, done.stdout) == (code, "")
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_names_in_any_script_are_printed_anywhere(tmp_path: Path) -> None:
+    write_film(tmp_path / "plain.mkv", [(tone(1), "hin")]).rename(tmp_path / "फ़िल्म 🎬.mkv")
+    stemscribe("prepare", "--media", "फ़िल्म 🎬.mkv", cwd=tmp_path)
+    done = stemscribe("status", cwd=tmp_path, PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert done.returncode == 0
+    assert done.stdout.endswith("transcribe of फ़िल्म 🎬.mkv\n")
+
+
+def test_failures_are_events_too(tmp_path: Path, film: Path) -> None:
+    name = stemscribe("prepare", "--media", film, cwd=tmp_path).stdout.split()[-1]
+    film.unlink()
+    done = stemscribe("run", "-j", name, "--json", cwd=tmp_path)
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["event"] for event in told] == ["job_started", "job_failed"]
+    assert told[0]["job"] == name
+    assert "The film is not there any more" in told[1]["message"]
+    assert done.returncode == 1
 
 
 def test_offline_a_model_that_is_not_there_is_said(tmp_path: Path, film: Path) -> None:

@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -92,6 +93,37 @@ def test_a_lock_keeps_others_off_and_goes_with_its_holder(tmp_path: Path) -> Non
     with folder.locked():
         pass
     assert not folder.is_locked()
+
+
+def test_looking_whether_a_job_runs_writes_nothing_and_disturbs_nobody(tmp_path: Path) -> None:
+    folder = create(tmp_path, JOB)
+    assert not folder.is_locked()
+    assert [path.name for path in folder.path.iterdir()] == ["job.json"]
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            JobFolder(folder.path).is_locked()
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        for _ in range(50):
+            with folder.locked():
+                pass
+    finally:
+        stop.set()
+        watcher.join()
+
+
+@pytest.mark.parametrize("name", ["job.json", "manifest.json"])
+def test_records_of_a_newer_version_are_left_alone(tmp_path: Path, name: str) -> None:
+    folder = create(tmp_path, JOB)
+    folder.manifest = Manifest(folder.path.name)
+    path = folder.path / name
+    path.write_text(path.read_text().replace('"version": 1', '"version": 99'))
+    with pytest.raises(RecordError, match="was written by a newer stemscribe"):
+        assert folder.job if name == "job.json" else folder.manifest
 
 
 def test_an_artefact_is_whole_only_byte_for_byte(tmp_path: Path) -> None:

@@ -4,15 +4,23 @@ import pytest
 
 from fakes import tone, write_film
 from stemscribe.errors import MediaError, StemscribeError, UsageError
-from stemscribe.jobs.folder import all_jobs
+from stemscribe.jobs.folder import JobFolder, all_jobs, create
 from stemscribe.jobs.job import Options
 from stemscribe.models.spec import Catalog, load_catalog
-from stemscribe.pipeline.prepare import Request, prepare, prepare_or_continue
+from stemscribe.pipeline.prepare import Request, checked, latest_or_new
 
 
 @pytest.fixture(scope="module")
 def catalog() -> Catalog:
     return load_catalog()
+
+
+def prepare(out: Path, request: Request, catalog: Catalog) -> JobFolder:
+    return create(out, checked(request, catalog))
+
+
+def prepare_or_continue(out: Path, request: Request, catalog: Catalog) -> tuple[JobFolder, bool]:
+    return latest_or_new(out, checked(request, catalog))
 
 
 @pytest.fixture
@@ -44,6 +52,28 @@ def test_a_broken_job_is_no_reason_not_to_make_another(tmp_path: Path, film: Pat
     assert prepare_or_continue(tmp_path, Request(film), catalog)[1]
 
 
+def test_however_the_path_is_spelt_it_is_the_same_job(tmp_path: Path, film: Path, catalog: Catalog) -> None:
+    first, _ = prepare_or_continue(tmp_path, Request(film), catalog)
+    (film.parent / "folder").mkdir()
+    other = film.parent / "folder" / ".." / film.name
+    assert prepare_or_continue(tmp_path, Request(other), catalog)[0].path == first.path
+
+
+def test_a_model_that_knows_english_only_is_not_asked_for_the_language(film: Path, catalog: Catalog) -> None:
+    assert checked(Request(film, options=Options(model="tiny.en")), catalog).source_language == "en"
+
+
+@pytest.mark.parametrize(("named", "code"), [("hin", "hi"), ("tl", "tl"), ("jw", "jw"), ("nob", "no"), ("EN", "en")])
+def test_languages_by_any_of_their_names(film: Path, catalog: Catalog, named: str, code: str) -> None:
+    assert checked(Request(film, source_language=named), catalog).source_language == code
+
+
+def test_a_guessed_length_is_no_reason_to_refuse_a_start(tmp_path: Path, catalog: Catalog) -> None:
+    film = write_film(tmp_path / "film.aac", [(tone(20), "eng")], codec="aac")
+    request = Request(film, options=Options(start_time=3000.0))
+    assert checked(request, catalog).options.start_time == 3000.0  # demux will know
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -56,6 +86,7 @@ def test_a_broken_job_is_no_reason_not_to_make_another(tmp_path: Path, film: Pat
         ({"options": Options(audio_track="7")}, "film.mkv has no audio track '7'"),
         ({"options": Options(start_time=5.0, end_time=5.0)}, "--end-time 0:05.000 is not after --start-time 0:05.000"),
         ({"options": Options(start_time=50.0)}, "--start-time 0:50.000 is beyond the end of film.mkv"),
+        ({"options": Options(device="coreml")}, "Device coreml is not to be had here"),
         ({"options": Options(stem_format="flac", stem_subtype="float")}, "FLAC cannot hold float samples"),
     ],
 )

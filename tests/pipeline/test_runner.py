@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from collections.abc import Callable
@@ -17,7 +18,18 @@ from stemscribe.jobs.folder import JobFolder, create
 from stemscribe.jobs.job import Job, Options
 from stemscribe.models.store import ModelStore
 from stemscribe.pipeline import runner
-from stemscribe.pipeline.reporter import Event, JobCompleted, StageCompleted, StageFailed, StageSkipped, StageStarted
+from stemscribe.pipeline.reporter import (
+    Event,
+    JobCompleted,
+    JobFailed,
+    JobStarted,
+    StageCompleted,
+    StageFailed,
+    StageInterrupted,
+    StageProgressed,
+    StageSkipped,
+    StageStarted,
+)
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
 from stemscribe.pipeline.workflows import Step, Workflow
 
@@ -32,6 +44,7 @@ class Sums:
     version: int = 1
     packages: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
+    parameters: dict[str, object] = field(default_factory=dict)
     runs: int = 0
     before: Callable[[StageContext], None] = field(default=lambda context: None)
 
@@ -91,7 +104,7 @@ def test_what_is_whole_is_not_made_again(stages: list[Sums], folder: JobFolder, 
     run(folder, models)
     events = run(folder, models)
     assert [stage.runs for stage in stages] == [1, 1, 1]
-    assert [type(event) for event in events] == [StageSkipped] * 3 + [JobCompleted]
+    assert [type(event) for event in events] == [JobStarted, *[StageSkipped] * 3, JobCompleted]
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("12"), lambda path: path.write_text("1")])
@@ -124,7 +137,7 @@ def test_a_failure_is_recorded_and_the_next_run_goes_on(
     events: list[Event] = []
     with pytest.raises(StageError, match=r"two failed: no such luck\."):
         runner.run(folder, models, events.append)
-    assert isinstance(events[-1], StageFailed)
+    assert [type(event) for event in events[-2:]] == [StageFailed, JobFailed]
     record = folder.manifest.stage("two")
     assert (record.status, record.artefacts) == ("failed", ())
     assert not (folder.path / "two_folder" / "two.txt").exists()
@@ -211,6 +224,64 @@ def test_a_film_that_is_gone_does_not_matter_once_it_was_read(
     assert [stage.runs for stage in stages] == [1, 2, 1]
 
 
+def test_a_film_that_was_replaced_does_not_touch_a_finished_job(
+    stages: list[Sums], folder: JobFolder, models: ModelStore
+) -> None:
+    run(folder, models)
+    (folder.path / "one_folder" / "one.txt").unlink()
+    write_film(Path(folder.job.media), [(tone(2), "eng")])
+    with pytest.raises(MediaError, match="its content has changed"):
+        run(folder, models)
+    assert [stage.runs for stage in stages] == [1, 1, 1]
+    assert folder.manifest.stage("one").status == "completed"
+    assert (folder.path / "three_folder" / "three.txt").read_text() == "112"
+
+
+def test_an_interruption_is_told(stages: list[Sums], folder: JobFolder, models: ModelStore) -> None:
+    stages[0].before = lambda context: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[assignment]
+    events: list[Event] = []
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(folder, models, events.append)
+    assert events[-1] == StageInterrupted("one")
+
+
+def test_progress_in_seconds_is_told_now_and_then(stages: list[Sums], folder: JobFolder, models: ModelStore) -> None:
+    def work(context: StageContext) -> None:
+        for second in range(10_000):
+            context.progress(Progress(second + 1, 10_000, "s", second))
+
+    stages[0].before = work
+    told = [event for event in run(folder, models) if isinstance(event, StageProgressed) and event.stage == "one"]
+    assert len(told) < 100
+    assert told[-1].progress.done == 10_000
+
+
+def test_a_full_disk_that_a_stage_stumbles_over_is_said_as_such(
+    stages: list[Sums], folder: JobFolder, models: ModelStore
+) -> None:
+    def fill(context: StageContext) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    stages[0].before = fill
+    with pytest.raises(StorageError, match=r"Could not write .*one_folder: No space left on device\."):
+        run(folder, models)
+
+
+def test_that_a_failure_cannot_be_recorded_does_not_hide_it(
+    stages: list[Sums], folder: JobFolder, models: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(context: StageContext) -> None:
+        def full(path: Path, record: object) -> None:
+            raise StorageError("The disk is full.")
+
+        monkeypatch.setattr("stemscribe.jobs.folder.write_record", full)
+        raise ZeroDivisionError("no such luck")
+
+    stages[0].before = fail
+    with pytest.raises(StageError, match="no such luck"):
+        run(folder, models)
+
+
 def test_two_runs_of_one_job_keep_off_each_other(stages: list[Sums], folder: JobFolder, models: ModelStore) -> None:
     with folder.locked(), pytest.raises(JobLocked):
         run(folder, models)
@@ -276,6 +347,7 @@ def test_fingerprints_follow_what_matters(folder: JobFolder) -> None:
         fingerprint(stage, job, {"mix": "a"}, {"whisper": "v"}),
         fingerprint(stage, replace(job, options=Options(model="x")), {"mix": "a"}, {"whisper": "w"}),
         fingerprint(stage, replace(job, source_language="hi"), {"mix": "a"}, {"whisper": "w"}),
+        fingerprint(replace(stage, parameters={"pad": 1}), job, {"mix": "a"}, {"whisper": "w"}),
         fingerprint(replace(stage, version=2), job, {"mix": "a"}, {"whisper": "w"}),
         fingerprint(replace(stage, packages=("rich",)), job, {"mix": "a"}, {"whisper": "w"}),
     ]

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,14 @@ def test_a_journal_of_something_else_is_started_anew(tmp_path: Path) -> None:
     with Journal(tmp_path, Layout(LAYOUT.plan, ("drums", "bass"), 2)) as journal:
         assert journal.committed == 0
     assert (tmp_path / "windows.f32").stat().st_size == 0
+
+
+def test_windows_of_another_runtime_are_not_gone_on_with(tmp_path: Path) -> None:
+    with Journal(tmp_path, replace(LAYOUT, runtime="openvino 1 on cpu")) as journal:
+        journal.commit(LAYOUT.plan[0], *payload(LAYOUT.plan[0]))
+        assert journal.committed_bytes == LAYOUT.payload_bytes(LAYOUT.plan[0])
+    with Journal(tmp_path, replace(LAYOUT, runtime="onnxruntime 1 on cuda")) as journal:
+        assert journal.committed == 0
 
 
 def test_a_window_is_on_the_disk_before_its_line_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,17 @@ def test_the_language_is_recognised(model: Callable[[str], Path], speech: np.nda
     assert set(probabilities) <= known_languages()
 
 
+@pytest.mark.parametrize(("device", "compute"), [("cpu", "int8"), ("auto", "default"), ("cuda", "default")])
+def test_a_cpu_computes_in_int8_even_where_there_is_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, device: str, compute: str
+) -> None:
+    asked: dict[str, object] = {}
+    monkeypatch.setattr("ctranslate2.get_cuda_device_count", lambda: 1)
+    monkeypatch.setattr("faster_whisper.WhisperModel", lambda folder, **options: asked.update(options))
+    FasterWhisper(tmp_path, device=device)
+    assert asked["compute_type"] == compute
+
+
 def test_a_model_that_cannot_be_loaded_is_said(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="could not be loaded") as caught:
         FasterWhisper(tmp_path)

@@ -67,6 +67,12 @@ def test_a_long_region_is_cut_at_its_quietest_point() -> None:
     assert second[1] == 50.6
 
 
+def test_no_region_is_a_sliver() -> None:
+    falling = activity(31, (0, 31, -20, 0.9))
+    falling.vocals_db[:] = np.linspace(-10, -40, len(falling.vocals_db))
+    assert min(region.duration for region in find_regions(falling)) > 7
+
+
 def test_evidence_of_speech_is_what_the_detector_says() -> None:
     (region,) = find_speech(activity(20, (5, 8, -22, 0.9), (10, 15, -22, 0.0)))
     assert (region.start, region.end) == (pytest.approx(5, abs=HOP), pytest.approx(8, abs=HOP))

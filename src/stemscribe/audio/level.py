@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stemscribe.audio.resample import Array
+from stemscribe.arrays import Array
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class LevelMeter:
     """
 
     def __init__(self) -> None:
-        self._frames = 0
+        self.frames = 0
         self._sum = 0.0
         self._squares = 0.0
         self._peak = 0.0
@@ -36,7 +36,7 @@ class LevelMeter:
         if not block.size:
             return
         mono = block.mean(axis=0, dtype=np.float64)
-        self._frames += mono.size
+        self.frames += mono.size
         self._sum += float(mono.sum())
         self._squares += float(np.dot(mono, mono))
         self._peak = max(self._peak, float(np.abs(block).max()))
@@ -44,6 +44,6 @@ class LevelMeter:
     @property
     def level(self) -> Level:
         """The level of everything so far."""
-        mean = self._sum / self._frames if self._frames else 0.0
-        variance = (self._squares - self._frames * mean**2) / (self._frames - 1) if self._frames > 1 else 0.0
-        return Level(self._frames, mean, math.sqrt(max(0.0, variance)), self._peak)
+        mean = self._sum / self.frames if self.frames else 0.0
+        variance = (self._squares - self.frames * mean**2) / (self.frames - 1) if self.frames > 1 else 0.0
+        return Level(self.frames, mean, math.sqrt(max(0.0, variance)), self._peak)

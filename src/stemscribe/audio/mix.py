@@ -13,16 +13,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
-from stemscribe.audio.decode import CHANNELS, TrackDecoder
+from stemscribe.audio.decode import TrackDecoder
+from stemscribe.audio.downmix import CHANNELS
 from stemscribe.audio.level import LevelMeter
 from stemscribe.audio.probe import AudioTrack
-from stemscribe.audio.resample import Array
-from stemscribe.audio.source import AudioSource
 from stemscribe.audio.writer import StemWriter
+from stemscribe.errors import NoAudioError
 from stemscribe.timebase import Seconds, to_seconds
 
 log = logging.getLogger(__name__)
@@ -42,7 +41,8 @@ class MixInfo:
         stream: index of the film's stream that it was decoded from.
         language: what that stream is tagged with, or empty.
         offset: the time of its first frame on the film's clock, in seconds.
-        damaged_packets: how many packets could not be decoded, and are silent.
+        damaged_packets: how many packets could not be decoded; lost sound is silent.
+        damaged_samples: how many samples were no numbers or absurdly loud; they are silent, or cut off.
     """
 
     frames: int
@@ -55,39 +55,7 @@ class MixInfo:
     language: str
     offset: Seconds
     damaged_packets: int
-
-    @property
-    def duration(self) -> Seconds:
-        return to_seconds(self.frames, self.sample_rate)
-
-
-class MixReader:
-    """An open mix at the film's own level.
-
-    Args:
-        path: `mix.flac`.
-        info: its `mix.json`.
-
-    Raises:
-        MediaError: the file is missing or is not a sound file.
-    """
-
-    def __init__(self, path: Path, info: MixInfo) -> None:
-        self._source = AudioSource(path)
-        self._level = np.float32(1 / info.gain)
-
-    def __enter__(self) -> MixReader:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._source.__exit__(kind, error, trace)
-
-    def read(self, start: int, stop: int) -> Array:
-        """The frames `start` ≤ n < `stop`, `[2, stop - start]`, silent beyond both ends."""
-        block: Array = self._source.read(start, stop) * self._level
-        return block
+    damaged_samples: int
 
 
 def write_mix(
@@ -121,7 +89,9 @@ def write_mix(
         log.info("the film peaks at %.2f times full scale: the mix is kept at %g of its level", info.peak, gain)
         info = _decode_at(gain, film, track, target, sample_rate, start, end, progress)
     if info.damaged_packets:
-        log.warning("%d damaged packets of the film are silent in the mix", info.damaged_packets)
+        log.warning("%d packets of the film are damaged; what they held is silent in the mix", info.damaged_packets)
+    if info.damaged_samples:
+        log.warning("%d samples of the film were no numbers or absurdly loud", info.damaged_samples)
     return info
 
 
@@ -135,13 +105,15 @@ def _decode_at(
     end: Seconds | None,
     progress: Callable[[Seconds], None],
 ) -> MixInfo:
-    decoder = TrackDecoder(film, track.stream, sample_rate, start=start, end=end)
+    decoder = TrackDecoder(film, track.number, sample_rate, start=start, end=end)
     meter = LevelMeter()
     with StemWriter(target, sample_rate, CHANNELS, 0, form="flac", subtype="pcm24") as writer:
         for block in decoder.blocks():
             meter.add(block)
             writer.write(block * np.float32(gain))
-            progress(to_seconds(meter.level.frames, sample_rate))
+            progress(to_seconds(meter.frames, sample_rate))
+        if not meter.frames:
+            raise NoAudioError(f"{film.name} has less sound than one frame.", hint="Check --start-time and --end-time.")
     level = meter.level
     return MixInfo(
         frames=level.frames,
@@ -154,4 +126,5 @@ def _decode_at(
         language=track.language,
         offset=decoder.offset or 0.0,
         damaged_packets=decoder.damaged_packets,
+        damaged_samples=decoder.damaged_samples,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,9 @@ from pathlib import Path
 import av
 from av.audio.stream import AudioStream as _AvAudioStream
 from av.container import InputContainer
+from av.stream import Disposition
 
+from stemscribe.audio.downmix import Downmix
 from stemscribe.errors import MediaError, NoAudioError, UsageError
 from stemscribe.languages import standard_code
 from stemscribe.timebase import Seconds, clock
@@ -25,7 +28,10 @@ from stemscribe.timebase import Seconds, clock
 _IDENTITY_SPAN = 1 << 20
 _INDEXED = ("mov", "matroska", "flac", "avi")  # their headers say how long the film is, and do not guess it
 _LAYOUTS = {1: "mono", 2: "stereo"}  # whatever the container calls them
+_PICTURES = {"image2", "tty"}
 _PLAYLISTS = {"concat", "dash", "hls", "imf", "sdp", "webm_dash_manifest"}
+_SECONDARY = Disposition.comment | Disposition.visual_impaired | Disposition.hearing_impaired
+_SECONDARY_TITLE = re.compile(r"comment|descri", re.IGNORECASE)
 _SHORTFALL: Seconds = 5.0  # how early the last packet may be before the film counts as cut off
 _PROBED_PACKETS = 500  # how many packets may fail before the sound counts as undecodable
 _TAIL_PACKETS = 20_000
@@ -33,7 +39,13 @@ _TAIL_PACKETS = 20_000
 
 @dataclass(frozen=True)
 class AudioTrack:
-    """One audio track. `number` counts the audio tracks of the file from 0; `stream` counts all its streams."""
+    """One audio track.
+
+    Attributes:
+        number: among the audio tracks of the file, from 0.
+        stream: among all streams of the file.
+        secondary: whether it is a commentary, or a description for those who cannot see or hear.
+    """
 
     number: int
     stream: int
@@ -44,6 +56,7 @@ class AudioTrack:
     language: str
     title: str
     default: bool
+    secondary: bool
 
     def __str__(self) -> str:
         parts = [f"{self.number}: {self.language or 'no language'}", self.codec, self.layout, self.title]
@@ -59,8 +72,15 @@ class Media:
     duration: Seconds | None
     tracks: tuple[AudioTrack, ...]
 
+    @property
+    def is_indexed(self) -> bool:
+        """Whether the container knows how long it is; others guess from the bit rate, and may be far off."""
+        return self.container.startswith(_INDEXED)
+
     def track(self, wanted: str = "", language: str = "") -> AudioTrack:
-        """The track to transcribe: the wanted one, else one in the language, else the default one, else the first.
+        """The track to transcribe: the wanted one, else the best one in the language, else the best of all.
+
+        The default track is better than others, and any is better than a commentary or an audio description.
 
         Args:
             wanted: a track's number (0 is the first audio track) or a language code.
@@ -72,9 +92,8 @@ class Media:
         if wanted:
             return self._named(wanted)
         spoken = standard_code(language)
-        by_language = [track for track in self.tracks if spoken and track.language == spoken]
-        by_default = [track for track in self.tracks if track.default]
-        return (by_language or by_default or list(self.tracks))[0]
+        candidates = [track for track in self.tracks if spoken and track.language == spoken] or list(self.tracks)
+        return min(candidates, key=lambda track: (track.secondary, not track.default, track.number))
 
     def _named(self, wanted: str) -> AudioTrack:
         code = standard_code(wanted)
@@ -98,7 +117,7 @@ def probe(path: Path, *, until: Seconds | None = None) -> Media:
     Raises:
         UsageError: there is no such file, or it is a folder.
         MediaError: it cannot be read, is empty, is not media, or is cut off.
-        NoAudioError: it has no sound that can be decoded.
+        NoAudioError: it has no sound.
     """
     _check_file(path)
     with opened(path) as container:
@@ -109,14 +128,25 @@ def probe(path: Path, *, until: Seconds | None = None) -> Media:
         if not container.streams.audio:
             raise _without_audio(path, container)
         tracks = tuple(_track(number, stream) for number, stream in enumerate(container.streams.audio))
-        media = Media(path, container.format.name, _duration(container), tracks)
-    if not any(_decodable(path, track) for track in tracks):
-        raise NoAudioError(
-            f"{path.name} has sound ({tracks[0].codec}), but none of it can be decoded.",
-            hint="Play the file to see whether it is damaged or protected, and get another copy.",
-        )
+        media = Media(path, container.format.name, film_duration(container), tracks)
     _check_complete(media, until)
     return media
+
+
+def check_decodable(media: Media, track: AudioTrack) -> None:
+    """Refuse a track that is there but cannot be heard.
+
+    Raises:
+        NoAudioError: nothing of its beginning can be decoded.
+    """
+    if not _decodable(media.path, track):
+        others = len(media.tracks) > 1
+        raise NoAudioError(
+            f"{media.path.name} has a sound track ({track}), but none of it can be decoded.",
+            hint="Choose another one with --audio-track."
+            if others
+            else "Play the file to see whether it is protected.",
+        )
 
 
 @contextmanager
@@ -162,6 +192,10 @@ def identity(path: Path) -> str:
 
 def _check_file(path: Path) -> None:
     try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError(f"The name of {path!a} is not valid UTF-8.", hint="Rename the file.") from error
+    try:
         status = path.stat()
     except FileNotFoundError as error:
         raise UsageError(f"There is no file {path}.", hint="Check the name, and quote it if it has spaces.") from error
@@ -178,7 +212,7 @@ def _check_file(path: Path) -> None:
 
 
 def _without_audio(path: Path, container: InputContainer) -> MediaError:
-    if container.streams.video and container.format.name != "image2" and container.duration:
+    if container.streams.video and container.format.name not in _PICTURES and container.duration:
         return NoAudioError(
             f"{path.name} has no sound: it holds video only.", hint="Choose a file with an audio track."
         )
@@ -188,8 +222,8 @@ def _without_audio(path: Path, container: InputContainer) -> MediaError:
     )
 
 
-def _duration(container: InputContainer) -> Seconds | None:
-    """How long the film is on its own clock."""
+def film_duration(container: InputContainer) -> Seconds | None:
+    """How long the film is on its own clock, as its container says; `None` where it does not."""
     if not container.duration:
         return None
     # Matroska counts its duration from zero even where its first timestamp is later.
@@ -198,7 +232,7 @@ def _duration(container: InputContainer) -> Seconds | None:
 
 
 def _track(number: int, stream: _AvAudioStream) -> AudioTrack:
-    context = stream.codec_context
+    context, title = stream.codec_context, stream.metadata.get("title", "")
     return AudioTrack(
         number=number,
         stream=stream.index,
@@ -207,30 +241,33 @@ def _track(number: int, stream: _AvAudioStream) -> AudioTrack:
         channels=context.channels if context else 0,
         layout=_LAYOUTS.get(context.channels, context.layout.name) if context else "",
         language=standard_code(stream.metadata.get("language", "")),
-        title=stream.metadata.get("title", ""),
-        default=bool(stream.disposition & type(stream.disposition).default),
+        title=title,
+        default=bool(stream.disposition & Disposition.default),
+        secondary=bool(stream.disposition & _SECONDARY) or bool(_SECONDARY_TITLE.search(title)),
     )
 
 
 def _decodable(path: Path, track: AudioTrack) -> bool:
     """Whether any of the first packets of a track gives sound."""
     with opened(path) as container:
-        packets = container.demux(container.streams[track.stream])
+        packets = container.demux(container.streams.audio[track.number])
         for _ in range(_PROBED_PACKETS):
             try:
                 packet = next(packets, None)
                 if packet is None:
                     return False
-                if any(frame.samples for frame in packet.decode()):  # type: ignore[union-attr]
+                if any(Downmix().push(frame).size for frame in packet.decode()):
                     return True
             except av.FFmpegError:
                 continue
+            except IndexError:  # see decode: PyAV's flush where streams appeared
+                return False
     return False
 
 
 def _check_complete(media: Media, until: Seconds | None) -> None:
     """Refuse a film whose header promises more than the file holds."""
-    if media.duration is None or not media.container.startswith(_INDEXED):
+    if media.duration is None or not media.is_indexed:
         return
     wanted = min(media.duration, until) if until is not None else media.duration
     there = _last_time(media.path, wanted)
@@ -255,7 +292,7 @@ def _last_time(path: Path, before: Seconds) -> Seconds:
                         last = max(last, float(packet.pts * packet.time_base) - origin / av.time_base)
                     if start and count > _TAIL_PACKETS:
                         return before
-            except av.FFmpegError:
+            except (av.FFmpegError, IndexError):
                 pass
         if last > 0.0:
             return last

@@ -6,9 +6,8 @@ The output of a stream is the same as that of one call on everything (python-sox
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+from stemscribe.arrays import Array
 
 
 class Resampler:

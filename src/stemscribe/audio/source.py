@@ -9,7 +9,8 @@ from types import TracebackType
 import numpy as np
 import soundfile
 
-from stemscribe.audio.resample import Array, Resampler
+from stemscribe.arrays import Array
+from stemscribe.audio.resample import Resampler
 from stemscribe.errors import MediaError
 
 BLOCK_FRAMES = 1 << 19  # 12 s at 44.1 kHz: 4 MB of stereo float32
@@ -18,11 +19,16 @@ BLOCK_FRAMES = 1 << 19  # 12 s at 44.1 kHz: 4 MB of stereo float32
 class AudioSource:
     """An open sound file, read as `[channels, frames]` float32.
 
+    Args:
+        path: the file.
+        gain: what its samples were multiplied by when it was written; reading takes that back.
+
     Raises:
         MediaError: the file is missing or is not a sound file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, gain: float = 1.0) -> None:
+        self._level = np.float32(1 / gain)
         try:
             self._file = soundfile.SoundFile(path)
         except (OSError, soundfile.LibsndfileError) as error:
@@ -44,14 +50,18 @@ class AudioSource:
         block = np.zeros((self.channels, max(0, stop - start)), np.float32)
         first, last = max(0, start), min(self.frames, stop)
         if first < last:
-            try:
-                self._file.seek(first)
-                block[:, first - start : last - start] = self._file.read(
-                    last - first, dtype="float32", always_2d=True
-                ).T
-            except soundfile.LibsndfileError as error:
-                raise MediaError(f"{self._file.name} is damaged: {error}.") from error
+            block[:, first - start : last - start] = self._file_frames(first, last).T * self._level
         return block
+
+    def _file_frames(self, first: int, last: int) -> Array:
+        try:
+            self._file.seek(first)
+            frames: Array = self._file.read(last - first, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            raise MediaError(f"{self._file.name} is damaged: {error}.") from error
+        if len(frames) < last - first:
+            raise MediaError(f"{self._file.name} is damaged: it breaks off at frame {first + len(frames)}.")
+        return frames
 
     def blocks(self, frames: int = BLOCK_FRAMES) -> Iterator[Array]:
         """The whole file in blocks `[channels, ≤ frames]`."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import soundfile
 
-from stemscribe.audio.resample import Array
-from stemscribe.errors import UsageError
+from stemscribe.arrays import Array
+from stemscribe.choices import StemFormat, StemSubtype
+from stemscribe.errors import StorageError, UsageError
 from stemscribe.records import replacing, storage_error
-
-StemFormat = Literal["wav", "flac", "mp3"]
-StemSubtype = Literal["pcm16", "pcm24", "float"]
 
 _SUBTYPES: dict[StemSubtype, str] = {"pcm16": "PCM_16", "pcm24": "PCM_24", "float": "FLOAT"}
 _BYTES: dict[StemSubtype, int] = {"pcm16": 2, "pcm24": 3, "float": 4}
@@ -32,7 +30,7 @@ class StemWriter:
         channels: of every block.
         frames: how many there will be; decides between WAV and RF64.
         subtype: `pcm16`, `pcm24` or `float` (WAV only); MP3 has none and is written at 320 kbit/s.
-        form: the file format; by default that of the path's ending.
+        form: the file format.
 
     Raises:
         UsageError: the format cannot hold the subtype.
@@ -53,26 +51,29 @@ class StemWriter:
         self.path = path
         self._arguments = _arguments(form, subtype, channels * frames)
         self._sample_rate, self._channels = sample_rate, channels
+        self._frames = 0
         self._appearing: AbstractContextManager[Path] = replacing(path)
+        self._temporary = path
         self._file: soundfile.SoundFile | None = None
 
     def __enter__(self) -> StemWriter:
-        temporary = self._appearing.__enter__()
+        self._temporary = self._appearing.__enter__()
         try:
-            self._file = soundfile.SoundFile(temporary, "w", self._sample_rate, self._channels, **self._arguments)
+            self._file = soundfile.SoundFile(self._temporary, "w", self._sample_rate, self._channels, **self._arguments)
             _leave_out_peak_chunk(self._file)
         except soundfile.LibsndfileError as error:
             self._appearing.__exit__(type(error), error, error.__traceback__)
-            raise storage_error(self.path, OSError(None, str(error))) from error
+            raise self._not_written(error) from error
         return self
 
     def write(self, block: Array) -> None:
         """Append `[channels, frames]`; values beyond ±1 are clipped in integer formats."""
         assert self._file is not None
+        self._frames += block.shape[-1]
         try:
             self._file.write(np.ascontiguousarray(block.T))
-        except soundfile.LibsndfileError as error:
-            raise storage_error(self.path, OSError(None, str(error))) from error
+        except (soundfile.LibsndfileError, AssertionError) as error:  # python-soundfile asserts that all was written
+            raise self._not_written(error) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -80,12 +81,25 @@ class StemWriter:
         assert self._file is not None
         try:
             self._file.close()
-        except soundfile.LibsndfileError as failure:
             if error is None:
-                kind, error, trace = type(failure), storage_error(self.path, OSError(None, str(failure))), None
-                self._appearing.__exit__(kind, error, trace)
-                raise error from failure
+                self._check()
+        except (soundfile.LibsndfileError, StorageError) as failure:
+            if error is None:
+                self._appearing.__exit__(type(failure), failure, failure.__traceback__)
+                raise self._not_written(failure) from failure
         self._appearing.__exit__(kind, error, trace)
+
+    def _check(self) -> None:
+        """See that all is there: libsndfile says nothing when a disk fills while a FLAC or MP3 is being closed."""
+        with soundfile.SoundFile(self._temporary) as file:
+            complete = file.frames >= self._frames if file.format == "MP3" else file.frames == self._frames
+            file.seek(max(0, min(file.frames, self._frames) - 1))
+            if not complete or (self._frames and not len(file.read(1))):
+                raise StorageError("the file is not complete")
+
+    def _not_written(self, error: Exception) -> StorageError:
+        reason = "no space is left, or it is not complete" if isinstance(error, AssertionError) else str(error)
+        return storage_error(self.path, OSError(None, reason))
 
 
 def check_format(form: str, subtype: str) -> None:

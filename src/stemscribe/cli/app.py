@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from importlib import import_module
@@ -46,6 +47,9 @@ def main() -> None:
     # SIGINT too: shells start the background commands of a script with it ignored, and Python would leave it so.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # films have names in every script, and pipes on Windows do not
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.exit(_exit_code())
 
 

@@ -106,6 +106,7 @@ def _logging(handler: logging.Handler) -> Iterator[None]:
     logger = logging.getLogger("stemscribe")
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
+    logging.raiseExceptions = False  # a log file on a full disk is no reason to fill the terminal with tracebacks
     logger.addHandler(handler)
     try:
         yield
@@ -141,7 +142,7 @@ class _Pace:
         done = progress.done - self._first.done
         if done > 0 and seconds > 0:
             parts.append(f"{(progress.film - self._first.film) / seconds:.1f}x")
-            if progress.total:
+            if progress.total > progress.done:
                 parts.append(f"{_duration((progress.total - progress.done) * seconds / done)} left")
         return ", ".join(parts)
 

@@ -96,7 +96,6 @@ def stem_options() -> tuple[Callable[[Function], Function], ...]:
             show_default=True,
             help="What is done about a stem that exceeds full scale.",
         ),
-        click.option("--engine", type=click.Choice(["auto", "onnx"]), default="auto", show_default=True),
         click.option(
             "--device", type=click.Choice(["auto", "cpu", "cuda", "coreml"]), default="auto", show_default=True
         ),

@@ -27,11 +27,12 @@ def command(
     **flags: Any,
 ) -> None:
     """Make a job: check the film and the request, and print the job's id."""
+    from stemscribe.jobs.folder import create
     from stemscribe.models.spec import load_catalog
-    from stemscribe.pipeline.prepare import prepare
+    from stemscribe.pipeline.prepare import checked
 
     chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline)
-    folder = prepare(chosen.out_dir, request(media, workflow, flags), load_catalog())
+    folder = create(chosen.out_dir, checked(request(media, workflow, flags), load_catalog()))
     if as_json:
         console.answer_json(folder.job)
     else:

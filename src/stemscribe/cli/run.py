@@ -36,8 +36,10 @@ def command(
     """
     if (job_id is None) == (media is None):
         raise click.UsageError("Give either a job (-j) or a film (--media).")
-    from stemscribe.jobs.folder import find
-    from stemscribe.pipeline import prepare
+    if job_id is not None and (given := _given("workflow", "new", *flags)):
+        raise click.UsageError(f"A job is as it was prepared: {', '.join(given)} cannot be changed. Prepare a new one.")
+    from stemscribe.jobs.folder import create, find
+    from stemscribe.pipeline.prepare import checked, latest_or_new
     from stemscribe.pipeline.runner import run
 
     chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline)
@@ -45,15 +47,19 @@ def command(
         models = store(chosen, shown)
         if media is None:
             folder = find(chosen.out_dir, str(job_id))
-        elif new:
-            folder = prepare.prepare(chosen.out_dir, request(media, workflow, flags), models.catalog)
-            console.say(f"Job created: {folder.path.name}")
         else:
-            wanted = request(media, workflow, flags)
-            folder, made = prepare.prepare_or_continue(chosen.out_dir, wanted, models.catalog)
+            job = checked(request(media, workflow, flags), models.catalog)
+            folder, made = (create(chosen.out_dir, job), True) if new else latest_or_new(chosen.out_dir, job)
             console.say(f"Job created: {folder.path.name}" if made else f"Going on with {folder.path.name}")
         outcome = run(folder, models, shown.show)
     if not as_json:
         for name in ("vocals", "accompaniment", "srt", "text"):
             if name in outcome.artefacts:
                 console.answer(console.relative(outcome.artefacts[name]))
+
+
+def _given(*names: str) -> list[str]:
+    """Which of these options were given on the command line, as the user writes them."""
+    context = click.get_current_context()
+    given = (name for name in names if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE)
+    return [f"--{name.replace('_', '-')}" for name in given]

@@ -10,6 +10,7 @@ import click
 
 from stemscribe.cli import console
 from stemscribe.cli.context import film_options, place_options, request, settings, stem_options, store
+from stemscribe.errors import UsageError
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,17 +36,35 @@ def command(
 
     Each file is a job like any other: interrupted, the same command goes on.
     """
-    from stemscribe.pipeline.prepare import checked, prepare_or_continue
+    from stemscribe.pipeline.prepare import checked, latest_or_new
     from stemscribe.pipeline.runner import run
 
+    targets = _targets(files, target)
     chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline)
     with console.display() as shown:
         models = store(chosen, shown)
-        requests = [request(file, "separate", flags) for file in files]
-        for wanted in requests:
-            checked(wanted, models.catalog)  # all of them before the first is separated
-        for wanted in requests:
-            folder, _ = prepare_or_continue(chosen.out_dir, wanted, models.catalog)
+        # All of them are checked before the first is separated.
+        jobs = [checked(request(file, "separate", flags), models.catalog) for file in files]
+        for job, place in zip(jobs, targets, strict=True):
+            folder, _ = latest_or_new(chosen.out_dir, job)
             outcome = run(folder, models, shown.show)
-            for path in outcome.hand_out("source_separation", target / wanted.media.stem):
+            for path in outcome.hand_out("source_separation", place):
                 console.answer(console.relative(path))
+
+
+def _targets(files: tuple[Path, ...], target: Path) -> list[Path]:
+    """The folder for the stems of each file.
+
+    Raises:
+        UsageError: two files would share one.
+    """
+    places: dict[str, Path] = {}
+    for file in files:
+        name = file.stem.rstrip(". ") or file.name
+        other = places.setdefault(name.casefold(), file)
+        if other is not file:
+            raise UsageError(
+                f"The stems of {other} and {file} would both go to {target / name}.",
+                hint="Separate them one by one, with another -o for each.",
+            )
+    return [target / (file.stem.rstrip(". ") or file.name) for file in files]

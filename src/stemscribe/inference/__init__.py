@@ -1,5 +1,5 @@
 """Running ONNX graphs: one door, and behind it the runtime that suits the device."""
 
-from stemscribe.inference.graph import Device, Graph, Runtime, choose_runtime, load_graph
+from stemscribe.inference.graph import Graph, Runtime, choose_runtime, load_graph
 
-__all__ = ["Device", "Graph", "Runtime", "choose_runtime", "load_graph"]
+__all__ = ["Graph", "Runtime", "choose_runtime", "load_graph"]

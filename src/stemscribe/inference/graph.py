@@ -9,17 +9,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib import import_module
 from pathlib import Path
 from typing import Literal, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from stemscribe.arrays import Array
+from stemscribe.choices import Device
 from stemscribe.errors import UsageError
-
-Array = npt.NDArray[np.float32]
-Device = Literal["auto", "cpu", "cuda", "coreml"]
 
 
 class Graph(Protocol):
@@ -38,7 +34,7 @@ class Runtime:
     device: Literal["cpu", "cuda", "coreml"]
 
     def __str__(self) -> str:
-        return f"{self.package} {version(self.package)} on {self.device}"
+        return f"{self.package} {import_module(f'stemscribe.inference.{self.package}').version()} on {self.device}"
 
 
 def choose_runtime(device: Device = "auto") -> Runtime:

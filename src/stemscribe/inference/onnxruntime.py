@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from stemscribe.inference.graph import Array
+from stemscribe.arrays import Array
+from stemscribe.errors import ModelError
 
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "coreml": "CoreMLExecutionProvider", "cpu": "CPUExecutionProvider"}
+
+
+def version() -> str:
+    """The installed release."""
+    import onnxruntime
+
+    return str(onnxruntime.__version__)
 
 
 def available_devices() -> list[str]:
@@ -32,6 +40,11 @@ class OnnxRuntimeGraph:
         options.log_severity_level = 3
         providers = [_PROVIDERS[device]] + ([_PROVIDERS["cpu"]] if device != "cpu" else [])
         self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        if self._session.get_providers()[0] != providers[0]:
+            raise ModelError(
+                f"onnxruntime could not use {device}: it fell back to {self._session.get_providers()[0]}.",
+                hint="Check the driver and its libraries, or use --device cpu.",
+            )
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         results: list[Array] = self._session.run(None, dict(inputs))

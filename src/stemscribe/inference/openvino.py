@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from stemscribe.inference.graph import Array
+from stemscribe.arrays import Array
+
+
+def version() -> str:
+    """The installed release."""
+    import openvino
+
+    return str(openvino.__version__).partition("-")[0]
 
 
 class OpenVinoGraph:

@@ -13,14 +13,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
-from stemscribe.errors import JobLocked, JobNotFound, StorageError
+from stemscribe.errors import JobLocked, JobNotFound, RecordError, StorageError
 from stemscribe.jobs.job import Job
 from stemscribe.jobs.manifest import ArtefactRecord, Manifest
 from stemscribe.records import flush_to_disk, read_record, sha256_of, storage_error, write_record
 
+Versioned = TypeVar("Versioned", Job, Manifest)
+_PATIENCE = 1.0  # seconds: another process may be looking whether the job is running
 _ID = re.compile(r"job-\d{8}-\d{4,}")
 
 
@@ -31,6 +34,7 @@ class JobFolder:
         self.path = path
         self.log_path = path / "pipeline.log"
         self._manifest_path = path / "manifest.json"
+        self._lock_path = path / ".lock"
 
     @property
     def job(self) -> Job:
@@ -39,7 +43,7 @@ class JobFolder:
         Raises:
             RecordError: `job.json` is missing or not valid.
         """
-        return read_record(self.path / "job.json", Job)
+        return _not_newer(self.path / "job.json", read_record(self.path / "job.json", Job))
 
     @property
     def manifest(self) -> Manifest:
@@ -50,7 +54,7 @@ class JobFolder:
         """
         if not self._manifest_path.exists():
             return Manifest(job=self.path.name)
-        return read_record(self._manifest_path, Manifest)
+        return _not_newer(self._manifest_path, read_record(self._manifest_path, Manifest))
 
     @manifest.setter
     def manifest(self, manifest: Manifest) -> None:
@@ -61,11 +65,11 @@ class JobFolder:
         """Keep every other process off this job; the lock is let go even when its holder is killed.
 
         Raises:
-            JobLocked: another process holds it.
+            JobLocked: another process holds it, and not just to look.
         """
-        lock = FileLock(self.path / ".lock")
+        lock = FileLock(self._lock_path)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=_PATIENCE)
         except Timeout as error:
             raise JobLocked(
                 f"{self.path.name} is being run by another process.",
@@ -79,12 +83,18 @@ class JobFolder:
             lock.release()
 
     def is_locked(self) -> bool:
-        """Whether some process is running this job."""
+        """Whether some process is running this job; nothing is written to find out."""
+        if not self._lock_path.exists():
+            return False
+        lock = FileLock(self._lock_path)
         try:
-            with self.locked():
-                return False
-        except JobLocked:
+            lock.acquire(timeout=0)
+        except Timeout:
             return True
+        except OSError:  # a disk that cannot be written: nobody can be running it there
+            return False
+        lock.release()
+        return False
 
     def record_of(self, name: str, path: Path) -> ArtefactRecord:
         """An artefact as it is on the disk now."""
@@ -147,6 +157,12 @@ def all_jobs(out_dir: Path) -> list[JobFolder]:
         return []
     names = [path for path in out_dir.iterdir() if _ID.fullmatch(path.name) and (path / "job.json").is_file()]
     return [JobFolder(path) for path in sorted(names, key=lambda path: (path.name[:12], int(path.name[13:])))]
+
+
+def _not_newer(path: Path, record: Versioned) -> Versioned:
+    if record.version > type(record).version:
+        raise RecordError(f"{path} was written by a newer stemscribe.", hint="Update this one, then run the job again.")
+    return record
 
 
 def _last_number(out_dir: Path, day: str) -> int:

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
+from stemscribe.choices import AsrAudio, ClipMode, Device, StemFormat, StemSet, StemSubtype
 from stemscribe.timebase import Seconds
-
-StemSet = Literal["two", "four"]
-StemFormat = Literal["wav", "flac", "mp3"]
-StemSubtype = Literal["pcm16", "pcm24", "float"]
-ClipMode = Literal["rescale", "clamp", "none"]
-Engine = Literal["auto", "onnx"]
-Device = Literal["auto", "cpu", "cuda", "coreml"]
-AsrAudio = Literal["mix", "vocals"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +20,7 @@ class Options:
         stem_format: file format of the stems.
         stem_subtype: sample format of the stems.
         clip_mode: what is done about a stem that exceeds full scale.
-        engine: what runs the separation model.
-        device: what it runs on.
+        device: what the models run on.
         model: name of the speech recognition model.
         asr_audio: what speech recognition hears.
         threads: for the models on a CPU; 0 leaves it to them.
@@ -42,7 +33,6 @@ class Options:
     stem_format: StemFormat = "wav"
     stem_subtype: StemSubtype = "pcm16"
     clip_mode: ClipMode = "rescale"
-    engine: Engine = "auto"
     device: Device = "auto"
     model: str = "whisper-base"
     asr_audio: AsrAudio = "vocals"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,11 +12,7 @@ import msgspec
 
 from stemscribe.errors import ModelError
 from stemscribe.models.sources import Derive, Hub, Source
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from stemscribe.toml import parse_toml
 
 CATALOG = Path(__file__).with_name("catalog.toml")
 
@@ -101,7 +96,7 @@ def load_catalog(path: Path = CATALOG) -> Catalog:
         ModelError: the file cannot be read, or something in it cannot be meant.
     """
     try:
-        document = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _Document)
+        document = msgspec.convert(parse_toml(path.read_text(encoding="utf-8")), _Document)
         _check_names(document.models)
     except OSError as error:
         raise ModelError(f"Could not read the model catalog {path}: {error.strerror}.") from error

@@ -25,6 +25,7 @@ def fingerprint(stage: Stage, job: Job, inputs: Mapping[str, str], models: Mappi
         "version": stage.version,
         "packages": {name: _version(name) for name in stage.packages},
         "options": {name: _option(job, name) for name in stage.depends_on},
+        "parameters": dict(stage.parameters),
         "film": "" if stage.inputs else job.media_identity,
         "inputs": {name: inputs[name] for name in stage.inputs},
         "models": dict(models),

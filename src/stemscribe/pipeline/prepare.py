@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from stemscribe import __version__
-from stemscribe.audio.probe import Media, identity, probe
+from stemscribe.audio.probe import Media, check_decodable, identity, probe
 from stemscribe.audio.writer import check_format
 from stemscribe.errors import RecordError, UsageError
+from stemscribe.inference import choose_runtime
 from stemscribe.jobs.folder import JobFolder, all_jobs, create
 from stemscribe.jobs.job import Job, Options
-from stemscribe.languages import AUTO, standard_code
+from stemscribe.languages import AUTO
 from stemscribe.models.spec import Catalog
 from stemscribe.pipeline.workflows import workflow_named
-from stemscribe.speech.faster_whisper import ENGINE, known_languages
+from stemscribe.speech.faster_whisper import ENGINE, whisper_code
 from stemscribe.timebase import clock
 
 _MODEL_PREFIX = "whisper-"
@@ -33,26 +35,12 @@ class Request:
     options: Options = field(default_factory=Options)
 
 
-def prepare(out_dir: Path, request: Request, catalog: Catalog) -> JobFolder:
-    """A new job for a request.
+def latest_or_new(out_dir: Path, job: Job) -> tuple[JobFolder, bool]:
+    """The latest job folder that asked for the same, else a new one; and whether it is new.
 
     Raises:
-        UsageError: the request cannot be meant as it stands.
-        MediaError: the film cannot be used.
         StorageError: the job folder cannot be written.
     """
-    return create(out_dir, checked(request, catalog))
-
-
-def prepare_or_continue(out_dir: Path, request: Request, catalog: Catalog) -> tuple[JobFolder, bool]:
-    """The latest job that asked for the same, else a new one; and whether it is new.
-
-    Raises:
-        UsageError: the request cannot be meant as it stands.
-        MediaError: the film cannot be used.
-        StorageError: the job folder cannot be written.
-    """
-    job = checked(request, catalog)
     for folder in reversed(all_jobs(out_dir)):
         with suppress(RecordError):  # another job's broken record is no reason not to do this one
             if folder.job.asks_the_same_as(job):
@@ -61,7 +49,7 @@ def prepare_or_continue(out_dir: Path, request: Request, catalog: Catalog) -> tu
 
 
 def checked(request: Request, catalog: Catalog) -> Job:
-    """The job that a request makes, without an id yet; nothing is written.
+    """The job that a request makes, without an id yet (`jobs.folder.create` gives it one); nothing is written.
 
     Raises:
         UsageError: the request cannot be meant as it stands.
@@ -71,17 +59,18 @@ def checked(request: Request, catalog: Catalog) -> Job:
     workflow = workflow_named(request.workflow)
     language = _language(request.source_language)
     check_format(options.stem_format, options.stem_subtype)
+    choose_runtime(options.device)
     if any(options.model in step.stage.models(options) for step in workflow.steps):
-        _check_speaks(options.model, language)
+        language = _spoken(options.model, language)
     if options.end_time is not None and options.end_time <= options.start_time:
         raise UsageError(
             f"--end-time {clock(options.end_time)} is not after --start-time {clock(options.start_time)}.",
             hint="Both are points on the film's clock.",
         )
-    film = request.media.expanduser().absolute()
+    film = Path(os.path.abspath(request.media))  # noqa: PTH100 - resolves `..`, and leaves links as they were named
     media = probe(film, until=options.end_time)
     _check_span(media, options)
-    media.track(options.audio_track, language)
+    check_decodable(media, media.track(options.audio_track, language))
     return Job(
         id="",
         media=str(film),
@@ -106,8 +95,8 @@ def _model(name: str, catalog: Catalog) -> str:
 def _language(name: str) -> str:
     if name.lower() == AUTO:
         return AUTO
-    code = standard_code(name)
-    if code not in known_languages():
+    code = whisper_code(name)
+    if code is None:
         raise UsageError(
             f"Whisper does not know the language {name!r}.",
             hint="Give its code, such as hi, en or ta, or leave out -s to have it found.",
@@ -115,17 +104,21 @@ def _language(name: str) -> str:
     return code
 
 
-def _check_speaks(model: str, language: str) -> None:
-    if model.endswith(_ENGLISH_ONLY) and language not in {AUTO, "en"}:
+def _spoken(model: str, language: str) -> str:
+    """The language that a model is to hear: one that knows English only cannot be asked to find it."""
+    if not model.endswith(_ENGLISH_ONLY):
+        return language
+    if language not in {AUTO, "en"}:
         raise UsageError(
             f"Model {model} knows English only, and the film is to be in {language!r}.",
             hint=f"Use --model {model.removesuffix(_ENGLISH_ONLY).replace('tiny', 'base')}.",
         )
+    return "en"
 
 
 def _check_span(media: Media, options: Options) -> None:
     start, length = options.start_time, media.duration
-    if length is not None and start >= length:
+    if media.is_indexed and length is not None and start >= length:
         raise UsageError(
             f"--start-time {clock(start)} is beyond the end of {media.path.name}, which lasts {clock(length)}.",
             hint="Give a point on the film's clock.",

@@ -10,6 +10,12 @@ from stemscribe.timebase import Seconds
 
 
 @dataclass(frozen=True)
+class JobStarted:
+    job: str
+    folder: str
+
+
+@dataclass(frozen=True)
 class StageStarted:
     stage: str
     position: int
@@ -44,10 +50,32 @@ class StageFailed:
 
 
 @dataclass(frozen=True)
+class StageInterrupted:
+    stage: str
+
+
+@dataclass(frozen=True)
 class JobCompleted:
     job: str
     seconds: Seconds
 
 
-Event = StageStarted | StageProgressed | StageSkipped | StageCompleted | StageFailed | JobCompleted
+@dataclass(frozen=True)
+class JobFailed:
+    job: str
+    message: str
+    hint: str
+
+
+Event = (
+    JobStarted
+    | StageStarted
+    | StageProgressed
+    | StageSkipped
+    | StageCompleted
+    | StageFailed
+    | StageInterrupted
+    | JobCompleted
+    | JobFailed
+)
 Reporter = Callable[[Event], None]

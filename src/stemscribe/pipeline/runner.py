@@ -9,10 +9,9 @@ goes last. Killed at any point, the next run finds either the completed stage or
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,18 +26,23 @@ from stemscribe.pipeline.fingerprint import fingerprint
 from stemscribe.pipeline.logs import logged_to
 from stemscribe.pipeline.reporter import (
     JobCompleted,
+    JobFailed,
+    JobStarted,
     Reporter,
     StageCompleted,
     StageFailed,
+    StageInterrupted,
     StageProgressed,
     StageSkipped,
     StageStarted,
 )
-from stemscribe.pipeline.stage import StageContext
+from stemscribe.pipeline.stage import Progress, StageContext
 from stemscribe.pipeline.workflows import Step, Workflow, workflow_named
-from stemscribe.records import flush_to_disk, replacing, storage_error
+from stemscribe.records import flush_to_disk, is_unwritable, rename, replacing, storage_error
 
 log = logging.getLogger(__name__)
+
+_PROGRESS_EVERY = 0.25
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class Outcome:
         for artefact in self.folder.manifest.stage(stage).artefacts:
             source = self.folder.path / artefact.path
             with replacing(target / source.name) as temporary:
-                _link_or_copy(source, temporary)
+                shutil.copyfile(source, temporary)
             handed.append(target / source.name)
         return handed
 
@@ -78,17 +82,19 @@ def run(folder: JobFolder, models: ModelStore, report: Reporter = lambda event: 
     """
     with folder.locked(), logged_to(folder.log_path):
         job = folder.job
-        workflow = workflow_named(job.workflow)
         started = time.monotonic()
         log.info("job %s: %s of %s", job.id, job.workflow, job.media)
-        run_ = _Run(folder, job, workflow, models, report)
-        run_.check()
-        for position, step in enumerate(workflow.steps):
-            run_.step(position, step)
+        report(JobStarted(job.id, str(folder.path)))
+        try:
+            paths = _Run(folder, job, workflow_named(job.workflow), models, report).complete()
+        except StemscribeError as error:
+            log.debug("job %s failed: %s", job.id, error, exc_info=error)
+            report(JobFailed(job.id, error.message, error.hint))
+            raise
         seconds = time.monotonic() - started
         log.info("✅ Job %s: COMPLETED (%.1fs)", job.id, seconds)
         report(JobCompleted(job.id, seconds))
-        return Outcome(folder, run_.paths)
+        return Outcome(folder, paths)
 
 
 class _Run:
@@ -103,7 +109,14 @@ class _Run:
     def paths(self) -> dict[str, Path]:
         return {name: self._folder.path / artefact.path for name, artefact in self._artefacts.items()}
 
-    def check(self) -> None:
+    def complete(self) -> dict[str, Path]:
+        """Run every stage that is not completed, and give the paths of all artefacts by name."""
+        self._check()
+        for position, step in enumerate(self._workflow.steps):
+            self._step(position, step)
+        return self.paths
+
+    def _check(self) -> None:
         """Find out what would fail later: a film that is gone or changed, a model that cannot be had."""
         first = self._workflow.steps[0].stage
         if self._folder.manifest.stage(first.name).status != "completed":
@@ -111,7 +124,7 @@ class _Run:
         for name in self._all_models(self._job.options):
             self._models.fetch(name)
 
-    def step(self, position: int, step: Step) -> None:
+    def _step(self, position: int, step: Step) -> None:
         """Bring one stage to its completion, unless it is there already."""
         stage = step.stage
         inputs = {name: self._artefacts[name].sha256 for name in stage.inputs}
@@ -129,6 +142,8 @@ class _Run:
             log.warning("%s changed or vanished since it was made: %s runs again", ", ".join(damaged), stage.name)
         elif record.status == "completed":
             log.info("what %s depends on has changed: it runs again", stage.name)
+        if not stage.inputs:
+            _check_film(self._job)
         log.info("▶️  Stage %s: STARTING", stage.name)
         self._report(StageStarted(stage.name, position, len(self._workflow.steps)))
         with logged_to(self._folder.path / step.folder / "stage.log"):
@@ -145,26 +160,27 @@ class _Run:
         try:
             artefacts = self._make(step, record.fingerprint)
         except KeyboardInterrupt:
-            self._record(step, ended(status="interrupted"))
+            self._report(StageInterrupted(stage.name))
             log.warning("⏸  Stage %s: INTERRUPTED (run the job again to go on)", stage.name)
+            self._record_if_possible(step, ended(status="interrupted"))
             raise
-        except Exception as error:  # the runner is the one place that catches everything, and records it
-            failure = _as_failure(step, error)
+        except Exception as error:
+            failure = _as_failure(self._folder.path / step.folder, stage.name, error)
+            self._report(StageFailed(stage.name, failure.message, failure.hint))
             log.debug("the traceback of this failure:", exc_info=error)
             log.error("❌ Stage %s: FAILED", stage.name)
-            self._report(StageFailed(stage.name, failure.message, failure.hint))
-            self._record(step, ended(status="failed", error=str(failure)))
+            self._record_if_possible(step, ended(status="failed", error=str(failure)))
             raise failure from error
         done = ended(status="completed", artefacts=artefacts)
         self._record(step, done)
         _remove(self._folder.path / step.folder / ".scratch")
         self._artefacts |= {artefact.name: artefact for artefact in artefacts}
+        made = {artefact.name: str(self.paths[artefact.name]) for artefact in artefacts}
+        self._report(StageCompleted(stage.name, done.seconds, made))
         for artefact in stage.outputs(self._job.options):
             if artefact.headline:
                 log.info("✓ %s: %s", artefact.headline, self.paths[artefact.name])
         log.info("✅ Stage %s: COMPLETED (%.1fs)", stage.name, done.seconds)
-        made = {artefact.name: str(self.paths[artefact.name]) for artefact in artefacts}
-        self._report(StageCompleted(stage.name, done.seconds, made))
 
     def _make(self, step: Step, wanted: str) -> tuple[ArtefactRecord, ...]:
         """Run the stage on temporary paths, then give its outputs their names."""
@@ -186,14 +202,13 @@ class _Run:
             outputs={artefact.name: drafts / artefact.file for artefact in outputs},
             models={name: self._models.fetch(name) for name in stage.models(self._job.options)},
             scratch=scratch,
-            progress=lambda progress: self._report(StageProgressed(stage.name, progress)),
+            progress=_Throttle(lambda progress: self._report(StageProgressed(stage.name, progress))),
         )
         stage.run(context)
         try:
             for artefact in outputs:
                 flush_to_disk(context.outputs[artefact.name])
-                context.outputs[artefact.name].replace(home / artefact.file)
-            flush_to_disk(home)
+                rename(context.outputs[artefact.name], home / artefact.file)
             _remove(drafts)
             return tuple(self._folder.record_of(artefact.name, home / artefact.file) for artefact in outputs)
         except OSError as error:
@@ -201,6 +216,13 @@ class _Run:
 
     def _record(self, step: Step, record: StageRecord) -> None:
         self._folder.manifest = self._folder.manifest.with_stage(step.stage.name, record)
+
+    def _record_if_possible(self, step: Step, record: StageRecord) -> None:
+        """Record how a stage ended badly; that the disk is full must not hide what happened."""
+        try:
+            self._record(step, record)
+        except StemscribeError as error:
+            log.warning("this could not be recorded: %s", error)
 
     def _all_models(self, options: Options) -> list[str]:
         return list(dict.fromkeys(name for step in self._workflow.steps for name in step.stage.models(options)))
@@ -219,25 +241,33 @@ def _check_film(job: Job) -> None:
         )
 
 
-def _as_failure(step: Step, error: Exception) -> StemscribeError:
+class _Throttle:
+    """Lets progress through four times a second; whole windows and regions, and the end, always."""
+
+    def __init__(self, tell: Callable[[Progress], None]) -> None:
+        self._tell, self._last = tell, 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.unit != "s" or progress.done >= progress.total > 0 or now - self._last >= _PROGRESS_EVERY:
+            self._last = now
+            self._tell(progress)
+
+
+def _as_failure(home: Path, stage: str, error: Exception) -> StemscribeError:
     """An error that can be told: those of the house as they are, all others with what they say."""
     if isinstance(error, StemscribeError):
         return error
+    if isinstance(error, OSError) and is_unwritable(error):
+        return storage_error(home, error)
     if isinstance(error, MemoryError):
         return StageError(
-            f"{step.stage.name} ran out of memory.", hint="Close other programs, and run the job again: it goes on."
+            f"{stage} ran out of memory.", hint="Close other programs, and run the job again: it goes on."
         )
     return StageError(
-        f"{step.stage.name} failed: {error or type(error).__name__}.",
-        hint=f"The traceback is in {step.folder}/stage.log; run the job again to go on from the last window.",
+        f"{stage} failed: {str(error).rstrip('.') or type(error).__name__}.",
+        hint=f"The traceback is in {home / 'stage.log'}; run the job again to go on with what is done.",
     )
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)
 
 
 def _remove(path: Path) -> None:

@@ -94,6 +94,11 @@ class Stage(Protocol):
         ...
 
     @property
+    def parameters(self) -> Mapping[str, object]:
+        """The constants on which the result depends: changed ones make it run again."""
+        ...
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The names of the artefacts it reads."""
         ...

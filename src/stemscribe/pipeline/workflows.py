@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -12,11 +11,7 @@ from stemscribe.errors import UsageError
 from stemscribe.jobs.job import Options
 from stemscribe.pipeline.stage import Stage
 from stemscribe.pipeline.stages import stage_named
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from stemscribe.toml import parse_toml
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ def workflow_named(name: str) -> Workflow:
     """
     document = _document()
     if name not in document:
-        raise UsageError(f"There is no workflow {name!r}.", hint=f"Choose one of: {', '.join(document)}.")
+        raise UsageError(f"There is no workflow {name!r}.", hint=f"Choose one of: {', '.join(workflow_names())}.")
     entry = document[name]
     return Workflow(name, entry.description, tuple(Step(stage_named(step.name), step.folder) for step in entry.stages))
 
@@ -77,5 +72,5 @@ class _WorkflowEntry(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def _document() -> dict[str, _WorkflowEntry]:
-    content = tomllib.loads(files(__package__).joinpath("workflows.toml").read_text(encoding="utf-8"))
+    content = parse_toml(files(__package__).joinpath("workflows.toml").read_text(encoding="utf-8"))
     return msgspec.convert(content, dict[str, _WorkflowEntry])

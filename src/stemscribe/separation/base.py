@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-Array = npt.NDArray[np.float32]
+from stemscribe.arrays import Array
 
 
 class Separator(Protocol):

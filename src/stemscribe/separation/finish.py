@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stemscribe.audio.writer import StemFormat, StemSubtype, StemWriter
-from stemscribe.separation.base import Array
+from stemscribe.arrays import Array
+from stemscribe.audio.writer import StemWriter
+from stemscribe.choices import ClipMode, StemFormat, StemSubtype
 from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.stream import ReadMix
 
@@ -41,7 +42,7 @@ class StemFiles:
     sample_rate: int
     form: StemFormat = "wav"
     subtype: StemSubtype = "pcm16"
-    clip_mode: str = "rescale"
+    clip_mode: ClipMode = "rescale"
 
 
 def write_stems(journal: Journal, layout: Layout, read_mix: ReadMix, files: StemFiles) -> dict[str, dict[str, float]]:

@@ -22,9 +22,9 @@ from types import TracebackType
 
 import numpy as np
 
+from stemscribe.arrays import Array
 from stemscribe.errors import StorageError
 from stemscribe.records import Lines, flush_to_disk, storage_error
-from stemscribe.separation.base import Array
 from stemscribe.separation.windows import Window, WindowPlan
 
 log = logging.getLogger(__name__)
@@ -35,11 +35,12 @@ _SAMPLE = np.dtype("<f4")
 
 @dataclass(frozen=True)
 class Layout:
-    """What a journal is of; a journal of anything else is started anew."""
+    """What a journal is of, and what computes it; a journal of anything else is started anew."""
 
     plan: WindowPlan
     stems: tuple[str, ...]
     channels: int
+    runtime: str = ""
 
     def payload_frames(self, window: Window) -> tuple[int, int]:
         """How many finished frames, and how many frames of tail, a window's payload has."""
@@ -88,6 +89,11 @@ class Journal:
             flush_to_disk(folder)
         except OSError as error:
             raise storage_error(folder, error) from error
+
+    @property
+    def committed_bytes(self) -> int:
+        """What the committed windows take on the disk."""
+        return sum(self._layout.payload_bytes(self._layout.plan[index]) for index in range(self.committed))
 
     def __enter__(self) -> Journal:
         return self

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stemscribe.separation.base import Array
+from stemscribe.arrays import Array
 from stemscribe.separation.windows import Window, WindowPlan
 
 

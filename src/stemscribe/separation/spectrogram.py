@@ -9,10 +9,12 @@ because the network's inputs and outputs are those of a graph, and no torch is w
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
-from stemscribe.separation.base import Array
+from stemscribe.arrays import Array
 
 FFT_FRAMES = 4096
 HOP_FRAMES = 1024
@@ -80,6 +82,7 @@ def _overlapped(framed: npt.NDArray[np.float32]) -> Array:
     return total.reshape(*leading, -1)
 
 
+@lru_cache
 def _envelope(hops: int) -> Array:
     """What the squared windows add up to; PyTorch counts the dropped (zero) frames at either end too."""
     squares = np.broadcast_to(_HANN**2, (hops + 2 * EDGE_HOPS, FFT_FRAMES))

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stemscribe.separation.base import Array, Separator
+from stemscribe.arrays import Array
+from stemscribe.separation.base import Separator
 from stemscribe.separation.journal import Journal
 from stemscribe.separation.overlap_add import OverlapAdd
 from stemscribe.separation.windows import Window, WindowPlan

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from stemscribe.arrays import Array
 from stemscribe.inference import Runtime, load_graph
 from stemscribe.timebase import Seconds
-
-Array = npt.NDArray[np.float32]
 
 SAMPLE_RATE = 16000
 HOP_FRAMES = 512

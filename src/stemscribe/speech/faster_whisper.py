@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from stemscribe.arrays import Array
 from stemscribe.errors import ModelError
+from stemscribe.languages import standard_code
 from stemscribe.timebase import Seconds
 from stemscribe.transcript import Audio, Segment, Word
 
 ENGINE = "faster_whisper"
 SAMPLE_RATE = 16000
 _SEED = 0
-
-Array = npt.NDArray[np.float32]
+_WHISPERS_OWN = {"fil": "tl", "jv": "jw", "nb": "no"}  # where Whisper departs from the standard
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ class FasterWhisper:
         device = device if device in {"cpu", "cuda"} else "auto"
         try:
             # `default` keeps a GPU's own precision; on a CPU int8 is as good for recognition, and about twice as fast.
-            compute = "int8" if device != "cuda" and not _has_cuda() else "default"
+            on_gpu = device == "cuda" or (device == "auto" and _has_cuda())
+            compute = "default" if on_gpu else "int8"
             self._model = WhisperModel(str(folder), device=device, compute_type=compute, cpu_threads=threads)
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelError(
@@ -101,7 +101,7 @@ def _segment(found: Any, hearing: Hearing, duration: Seconds) -> Segment:
             min(float(word.start), duration),
             min(float(word.end), duration),
             word.word,
-            round(float(word.probability), 4),
+            _measure(word.probability),
         )
         for word in found.words or ()
     )
@@ -111,12 +111,17 @@ def _segment(found: Any, hearing: Hearing, duration: Seconds) -> Segment:
         text=found.text.strip(),
         language=hearing.language,
         words=words,
-        average_log_probability=round(float(found.avg_logprob), 4),
-        no_speech_probability=round(float(found.no_speech_prob), 4),
-        compression_ratio=round(float(found.compression_ratio), 4),
+        average_log_probability=_measure(found.avg_logprob),
+        no_speech_probability=_measure(found.no_speech_prob),
+        compression_ratio=_measure(found.compression_ratio),
         heard=hearing.audio,
         reason="as asked",
     )
+
+
+def _measure(value: float) -> float:
+    """A number that JSON can hold."""
+    return round(float(value), 4) if math.isfinite(value) else 0.0
 
 
 def _has_cuda() -> bool:
@@ -130,3 +135,17 @@ def known_languages() -> frozenset[str]:
     from faster_whisper.tokenizer import _LANGUAGE_CODES
 
     return frozenset(_LANGUAGE_CODES)
+
+
+def whisper_code(name: str) -> str | None:
+    """Whisper's code for a language that a user or a film names, or `None`.
+
+    >>> whisper_code("hin"), whisper_code("TL"), whisper_code("nob"), whisper_code("tlh")
+    ('hi', 'tl', 'no', None)
+    """
+    known = known_languages()
+    if name.lower() in known:
+        return name.lower()
+    code = standard_code(name)
+    code = _WHISPERS_OWN.get(code, code)
+    return code if code in known else None

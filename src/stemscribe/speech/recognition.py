@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from stemscribe.transcript import Region, Segment
 
-Array = npt.NDArray[np.float32]
-
 _LANGUAGE_SAMPLES = 5
-_DOUBTFUL_LOG_PROBABILITY = -0.6
+DOUBTFUL_LOG_PROBABILITY = -0.6
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,7 @@ def _doubt(segment: Segment, speech: Sequence[Region]) -> str:
     if not any(character.isalnum() for character in segment.text):
         return "no words"
     confidence = segment.average_log_probability
-    unsure = confidence is not None and confidence < _DOUBTFUL_LOG_PROBABILITY
+    unsure = confidence is not None and confidence < DOUBTFUL_LOG_PROBABILITY
     if unsure and overlap(segment, speech) <= 0.0:
         return f"no speech detected here, and an average log probability of {confidence:.2f}"
     return ""

@@ -128,8 +128,8 @@ def _cut(span: Span, vocals_db: npt.NDArray[np.float32], longest: Seconds) -> li
     limit = int(longest / HOP)
     pieces: list[Span] = []
     while stop - start > limit:
-        first = start + limit // 2
-        cut = first + int(np.argmin(_smoothed(vocals_db[first : start + limit])))
+        first, last = start + limit // 2, min(start + limit, stop - limit // 4)  # no slivers at the end either
+        cut = first + int(np.argmin(_smoothed(vocals_db[first:last])))
         pieces.append((start, cut))
         start = cut
     return [*pieces, (start, stop)]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import msgspec
 import numpy as np
 
-from stemscribe.audio.resample import Array
+from stemscribe.arrays import Array
 from stemscribe.audio.source import AudioSource
 from stemscribe.jobs.job import Options
 from stemscribe.languages import AUTO
@@ -17,7 +19,7 @@ from stemscribe.pipeline.stage import Artefact, Progress, StageContext
 from stemscribe.pipeline.stages.speech_detection import Regions
 from stemscribe.records import Lines, read_record, write_record
 from stemscribe.speech.faster_whisper import SAMPLE_RATE, FasterWhisper, Hearing
-from stemscribe.speech.recognition import Heard, Recognition, find_language, judge
+from stemscribe.speech.recognition import DOUBTFUL_LOG_PROBABILITY, Heard, Recognition, find_language, judge
 from stemscribe.timebase import to_frames
 from stemscribe.transcript import Region
 
@@ -31,6 +33,7 @@ class Asr:
     version = 1
     packages = ("faster-whisper", "ctranslate2", "tokenizers", "soxr")
     depends_on = ("source_language", "model", "asr_audio", "device", "threads")
+    parameters: ClassVar[dict[str, object]] = {"beam_size": Hearing.beam_size, "doubtful": DOUBTFUL_LOG_PROBABILITY}
     inputs = ("mix", "vocals", "regions")
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
@@ -41,13 +44,17 @@ class Asr:
 
     def run(self, context: StageContext) -> None:
         found = read_record(context.inputs["regions"], Regions)
-        with AudioSource(context.inputs[context.options.asr_audio]) as source:
+        heading = json.dumps({"regions": len(found.regions)}).encode()
+        with (
+            AudioSource(context.inputs[context.options.asr_audio]) as source,
+            Lines(context.scratch / "regions.jsonl", heading) as lines,
+        ):
             recogniser = _Recogniser(context, source)
-            language, probability = _language(context, recogniser, found)
-            heard = _hear_all(context, recogniser, found, language)
+            spoken = _language(context, recogniser, found, lines)
+            heard = _hear_all(context, recogniser, found, spoken.code, lines)
         recognition = Recognition(
-            language=language,
-            language_probability=probability,
+            language=spoken.code,
+            language_probability=spoken.probability,
             model=context.options.model,
             segments=tuple(segment for region in heard for segment in region.segments),
             dropped=tuple(dropped for region in heard for dropped in region.dropped),
@@ -76,31 +83,46 @@ class _Recogniser:
         return np.asarray(mono[0], np.float32)
 
 
-def _language(context: StageContext, recogniser: _Recogniser, found: Regions) -> tuple[str, float | None]:
+@dataclass(frozen=True)
+class _Spoken:
+    """The language of a film; the probability is `None` where it was given."""
+
+    code: str
+    probability: float | None
+
+
+def _language(context: StageContext, recogniser: _Recogniser, found: Regions, lines: Lines) -> _Spoken:
+    """The language as it was given, or as it was found; once found it is kept, so that a resumed run cannot waver."""
     asked = context.job.source_language
     if asked != AUTO:
-        return asked, None
-    language, probability = find_language(
-        found.regions, found.speech, lambda region: recogniser.model.language_of(recogniser.audio(region))
-    )
-    log.info("the language is %s (probability %.2f)", language, probability)
-    return language, probability
+        spoken = _Spoken(asked, None)
+    elif lines.entries:
+        spoken = msgspec.json.decode(lines.entries[0], type=_Spoken)
+    else:
+        code, probability = find_language(
+            found.regions, found.speech, lambda region: recogniser.model.language_of(recogniser.audio(region))
+        )
+        spoken = _Spoken(code, probability)
+        log.info("the language is %s (probability %.2f)", code, probability)
+    if not lines.entries:
+        lines.append(msgspec.json.encode(spoken))
+    return spoken
 
 
-def _hear_all(context: StageContext, recogniser: _Recogniser, found: Regions, language: str) -> list[Heard]:
+def _hear_all(
+    context: StageContext, recogniser: _Recogniser, found: Regions, language: str, lines: Lines
+) -> list[Heard]:
     """Hear every region that was not heard before, and keep each as soon as it is."""
     hearing = Hearing(language, context.options.asr_audio)
-    heading = json.dumps({"regions": len(found.regions), "language": language}).encode()
-    with Lines(context.scratch / "regions.jsonl", heading) as lines:
-        heard = [msgspec.json.decode(entry, type=Heard) for entry in lines.entries]
-        if heard:
-            log.info("%d of %d regions were already heard", len(heard), len(found.regions))
-        for index in range(len(heard), len(found.regions)):
-            region = found.regions[index]
-            context.progress(Progress(index, len(found.regions), "regions", region.start))
-            segments = recogniser.model.hear(recogniser.audio(region), hearing)
-            heard.append(judge(index, (segment.moved(region.start) for segment in segments), found.speech))
-            lines.append(msgspec.json.encode(heard[-1]))
+    heard = [msgspec.json.decode(entry, type=Heard) for entry in lines.entries[1:]]
+    if heard:
+        log.info("%d of %d regions were already heard", len(heard), len(found.regions))
+    for index in range(len(heard), len(found.regions)):
+        region = found.regions[index]
+        context.progress(Progress(index, len(found.regions), "regions", region.start))
+        segments = recogniser.model.hear(recogniser.audio(region), hearing)
+        heard.append(judge(index, (segment.moved(region.start) for segment in segments), found.speech))
+        lines.append(msgspec.json.encode(heard[-1]))
     film = found.regions[-1].end if found.regions else 0.0
     context.progress(Progress(len(found.regions), len(found.regions), "regions", film))
     return heard

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
+from typing import ClassVar
 
-from stemscribe.audio.mix import write_mix
+from stemscribe.audio.mix import MixInfo, write_mix
 from stemscribe.audio.probe import probe
 from stemscribe.jobs.job import Options
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
 from stemscribe.records import write_record
+from stemscribe.timebase import Seconds, clock, to_seconds
 
+log = logging.getLogger(__name__)
+
+_SHORTFALL: Seconds = 1.0
 MIX_RATE = 44100  # what the separation models were trained on
 
 
@@ -20,6 +26,7 @@ class Demux:
     version = 1
     packages = ("av", "soxr", "soundfile")
     depends_on = ("source_language", "audio_track", "start_time", "end_time")
+    parameters: ClassVar[dict[str, object]] = {"rate": MIX_RATE}
     inputs = ()
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
@@ -32,6 +39,8 @@ class Demux:
         options = context.options
         film = probe(Path(context.job.media), until=options.end_time)
         track = film.track(options.audio_track, context.job.source_language)
+        if len(film.tracks) > 1:
+            log.info("audio track %s (of %d)", track, len(film.tracks))
         end = options.end_time if options.end_time is not None else film.duration
         info = write_mix(
             film.path,
@@ -44,4 +53,12 @@ class Demux:
                 Progress(done, max(0.0, (end or 0.0) - options.start_time), "s", done)
             ),
         )
+        _warn_if_short(info, end)
         write_record(context.outputs["mix_info"], info)
+
+
+def _warn_if_short(info: MixInfo, end: Seconds | None) -> None:
+    """Say when there is less sound than the film's header promises: its end may be missing."""
+    heard = info.offset + to_seconds(info.frames, info.sample_rate)
+    if end is not None and heard < end - max(_SHORTFALL, 0.01 * end):
+        log.warning("the film promises to last until %s, but its sound ends at %s", clock(end), clock(heard))

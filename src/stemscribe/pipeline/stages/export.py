@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import ClassVar
 
 from stemscribe.audio.mix import MixInfo
 from stemscribe.jobs.job import Options
@@ -10,7 +12,7 @@ from stemscribe.pipeline.stage import Artefact, StageContext
 from stemscribe.records import read_record, write_record
 from stemscribe.speech.recognition import Recognition
 from stemscribe.subtitles import srt, text, vtt
-from stemscribe.subtitles.cues import cues_of
+from stemscribe.subtitles.cues import DEFAULT_RULES, cues_of
 from stemscribe.transcript import Transcript
 
 
@@ -21,6 +23,7 @@ class Export:
     version = 1
     packages = ("pysubs2",)
     depends_on = ()
+    parameters: ClassVar[dict[str, object]] = asdict(DEFAULT_RULES)
     inputs = ("mix_info", "segments")
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:

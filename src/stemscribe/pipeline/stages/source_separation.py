@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from dataclasses import dataclass
+from typing import ClassVar
 
-from stemscribe.audio.mix import MixInfo, MixReader
+from stemscribe.audio.mix import MixInfo
+from stemscribe.audio.source import AudioSource
+from stemscribe.errors import StorageError
 from stemscribe.jobs.job import Options
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
 from stemscribe.records import read_record, write_record
@@ -14,11 +18,12 @@ from stemscribe.separation.base import Separator
 from stemscribe.separation.engines.htdemucs_onnx import ALL_STEMS, HTDemucsOnnx
 from stemscribe.separation.finish import ACCOMPANIMENT, VOCALS, StemFiles, write_stems
 from stemscribe.separation.journal import Journal, Layout
-from stemscribe.separation.stream import Normalisation, plan_for, separate
+from stemscribe.separation.stream import OVERLAP, Normalisation, plan_for, separate
 
 log = logging.getLogger(__name__)
 
 MODEL = "htdemucs"
+_LARGEST_SAMPLE = 4  # bytes
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,9 @@ class SourceSeparation:
 
     name = "source_separation"
     version = 1
-    packages = ("numpy", "openvino", "onnxruntime", "soundfile")
-    depends_on = ("stems", "stem_format", "stem_subtype", "clip_mode", "engine", "device", "threads")
+    packages = ("numpy", "openvino", "onnxruntime", "onnxruntime-gpu", "soundfile")
+    depends_on = ("stems", "stem_format", "stem_subtype", "clip_mode", "device", "threads")
+    parameters: ClassVar[dict[str, object]] = {"overlap": OVERLAP}
     inputs = ("mix", "mix_info")
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
@@ -63,10 +69,11 @@ class SourceSeparation:
         info = read_record(context.inputs["mix_info"], MixInfo)
         wanted = ALL_STEMS if options.stems == "four" else (VOCALS,)
         separator = HTDemucsOnnx(context.models[MODEL], stems=wanted, device=options.device, threads=options.threads)
-        layout = Layout(plan_for(separator, info.frames), separator.stems, separator.channels)
+        layout = Layout(plan_for(separator, info.frames), separator.stems, separator.channels, separator.runtime)
         paths = {name: path for name, path in context.outputs.items() if name != "separation"}
         files = StemFiles(paths, info.sample_rate, options.stem_format, options.stem_subtype, options.clip_mode)
-        with MixReader(context.inputs["mix"], info) as mix, Journal(context.scratch, layout) as journal:
+        with AudioSource(context.inputs["mix"], gain=info.gain) as mix, Journal(context.scratch, layout) as journal:
+            _check_space(context, layout, journal)
             _separate_all(context, separator, mix, info, layout, journal)
             stems = write_stems(journal, layout, mix.read, files)
         for name, stem in stems.items():
@@ -85,8 +92,21 @@ class SourceSeparation:
         write_record(context.outputs["separation"], record)
 
 
+def _check_space(context: StageContext, layout: Layout, journal: Journal) -> None:
+    """Refuse to begin what the disk cannot hold."""
+    stems = len(context.outputs) * layout.plan.total_frames * layout.channels * _LARGEST_SAMPLE
+    needed = layout.total_bytes - journal.committed_bytes + stems
+    free = shutil.disk_usage(context.scratch).free
+    if free < needed:
+        raise StorageError(
+            f"Separation needs {needed / 1e9:.1f} GB on the disk of {context.scratch.parents[1]},"
+            f" and {free / 1e9:.1f} GB are free.",
+            hint="Free some space, or choose another folder with --out-dir.",
+        )
+
+
 def _separate_all(
-    context: StageContext, separator: Separator, mix: MixReader, info: MixInfo, layout: Layout, journal: Journal
+    context: StageContext, separator: Separator, mix: AudioSource, info: MixInfo, layout: Layout, journal: Journal
 ) -> None:
     """Separate what is not committed yet, and tell how fast that went."""
     log.info("Processing audio with Demucs...")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from typing import ClassVar
 
-from stemscribe.audio.resample import Array
+from stemscribe.arrays import Array
+from stemscribe.audio.mix import MixInfo
 from stemscribe.audio.source import AudioSource
 from stemscribe.jobs.job import Options
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
-from stemscribe.records import write_record
+from stemscribe.pipeline.stages.source_separation import SeparationRecord
+from stemscribe.records import read_record, write_record
+from stemscribe.separation.finish import VOCALS
 from stemscribe.speech.activity import SAMPLE_RATE, SpeechDetector, detect
-from stemscribe.speech.regions import find_regions, find_speech
+from stemscribe.speech.regions import RegionRules, find_regions, find_speech
+from stemscribe.timebase import Seconds, to_seconds
 from stemscribe.transcript import Region, total_duration
 
 log = logging.getLogger(__name__)
@@ -37,7 +41,8 @@ class SpeechDetection:
     version = 1
     packages = ("numpy", "onnxruntime", "soxr")
     depends_on = ()
-    inputs = ("mix", "vocals")
+    parameters: ClassVar[dict[str, object]] = asdict(RegionRules())
+    inputs = ("mix", "mix_info", "vocals", "separation")
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
         return (Artefact("regions", "regions.json"),)
@@ -46,32 +51,31 @@ class SpeechDetection:
         return (MODEL,)
 
     def run(self, context: StageContext) -> None:
+        info = read_record(context.inputs["mix_info"], MixInfo)
+        vocals_gain = read_record(context.inputs["separation"], SeparationRecord).stems[VOCALS]["gain"]
+        total = to_seconds(info.frames, info.sample_rate)
         detector = SpeechDetector(context.models[MODEL])
-        with AudioSource(context.inputs["mix"]) as mix:
-            total = 2 * mix.frames / mix.sample_rate
-        heard = _Counter(context, total)
-        activity = detect(detector, heard.blocks(context.inputs["mix"]), heard.blocks(context.inputs["vocals"]))
+        with (
+            AudioSource(context.inputs["mix"], gain=info.gain) as mix,
+            AudioSource(context.inputs["vocals"], gain=vocals_gain) as vocals,
+        ):
+            activity = detect(detector, _counted(context, mix, 0.0, total), _counted(context, vocals, total, total))
         found = Regions(find_regions(activity), find_speech(activity))
         log.info(
             "voices in %.1f s of %.1f s, in %d regions; speech is certain in %.1f s",
             total_duration(found.regions),
-            total / 2,
+            total,
             len(found.regions),
             total_duration(found.speech),
         )
         write_record(context.outputs["regions"], found)
 
 
-class _Counter:
-    """Reports how much of the mix and the vocals has been heard."""
-
-    def __init__(self, context: StageContext, total: float) -> None:
-        self._context, self._total, self._done = context, total, 0.0
-
-    def blocks(self, path: Path) -> Iterator[Array]:
-        with AudioSource(path) as source:
-            for block in source.mono_blocks(SAMPLE_RATE):
-                yield block
-                self._done += block.shape[-1] / SAMPLE_RATE
-                done = min(self._done, self._total)
-                self._context.progress(Progress(done, self._total, "s", done / 2))
+def _counted(context: StageContext, source: AudioSource, before: Seconds, total: Seconds) -> Iterator[Array]:
+    """A file's mono blocks at 16 kHz; tells how much of both files has been heard, `before` being that of the other."""
+    heard = 0.0
+    for block in source.mono_blocks(SAMPLE_RATE):
+        yield block
+        heard += to_seconds(block.shape[-1], SAMPLE_RATE)
+        done = min(before + heard, 2 * total)
+        context.progress(Progress(done, 2 * total, "s", done / 2))

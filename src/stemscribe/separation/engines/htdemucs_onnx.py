@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
-from stemscribe.inference import Device, Graph, choose_runtime, load_graph
+from stemscribe.arrays import Array
+from stemscribe.choices import Device
+from stemscribe.inference import Graph, choose_runtime, load_graph
 from stemscribe.separation import spectrogram
-from stemscribe.separation.base import Array
 
 ALL_STEMS = ("drums", "bass", "other", "vocals")
 SAMPLE_RATE = 44100

@@ -1,0 +1,10 @@
+"""What can be chosen, by the names that users, jobs and rooms share."""
+
+from typing import Literal
+
+StemSet = Literal["two", "four"]
+StemFormat = Literal["wav", "flac", "mp3"]
+StemSubtype = Literal["pcm16", "pcm24", "float"]
+ClipMode = Literal["rescale", "clamp", "none"]
+Device = Literal["auto", "cpu", "cuda", "coreml"]
+AsrAudio = Literal["mix", "vocals"]
