@@ -184,6 +184,10 @@ class Lines:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; everything in it is on the disk already."""
         self._file.close()
 
     def append(self, entry: bytes) -> None:

@@ -55,6 +55,14 @@ def test_the_gain_it_was_written_at_is_taken_back(file: Path) -> None:
         np.testing.assert_array_equal(as_it_was.read(5, 99), 2 * as_it_is.read(5, 99))
 
 
+def test_sides_that_cancel_each_other_out_are_still_heard(tmp_path: Path) -> None:
+    voice = noise(44_100, channels=1)[0]
+    soundfile.write(tmp_path / "a.wav", np.stack([voice, -voice], axis=1), 44100, subtype="FLOAT")
+    with AudioSource(tmp_path / "a.wav") as source:
+        np.testing.assert_allclose(source.read_mono(0, 44_100, 44100)[0], voice, atol=1e-7)
+        assert np.abs(np.concatenate(list(source.mono_blocks(16000)), axis=1)).max() > 0.1
+
+
 @pytest.mark.parametrize("content", [b"", b"not sound at all"])
 def test_what_is_not_sound_is_said(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.flac").write_bytes(content)

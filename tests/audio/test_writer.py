@@ -110,6 +110,11 @@ def test_peaks_are_clipped_and_do_not_wrap_around(tmp_path: Path) -> None:
     assert soundfile.read(tmp_path / "a.wav", dtype="int16")[0].tolist() == [32767, -32768]
 
 
+def test_mp3_has_no_sample_formats(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="MP3 has no sample formats to choose from"):
+        StemWriter(tmp_path / "a.mp3", 44100, 2, 100, form="mp3", subtype="float")
+
+
 def test_flac_cannot_hold_floats(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="FLAC cannot hold float samples"):
         StemWriter(tmp_path / "a.flac", 44100, 2, 100, form="flac", subtype="float")

@@ -145,6 +145,12 @@ def test_names_in_any_script_are_printed_anywhere(tmp_path: Path) -> None:
     assert done.stdout.endswith("transcribe of फ़िल्म 🎬.mkv\n")
 
 
+def test_names_do_not_upset_the_terminal(tmp_path: Path) -> None:
+    write_film(tmp_path / "plain.mkv", [(tone(1), "hin")]).rename(tmp_path / "two\nlines\x1b[31m\u202e.mkv")
+    assert stemscribe("prepare", "--media", "two\nlines\x1b[31m\u202e.mkv", cwd=tmp_path).returncode == 0
+    assert stemscribe("status", cwd=tmp_path).stdout.endswith("transcribe of two\\nlines\\x1b[31m\\u202e.mkv\n")
+
+
 def test_failures_are_events_too(tmp_path: Path, film: Path) -> None:
     name = stemscribe("prepare", "--media", film, cwd=tmp_path).stdout.split()[-1]
     film.unlink()

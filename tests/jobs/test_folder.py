@@ -116,6 +116,14 @@ def test_looking_whether_a_job_runs_writes_nothing_and_disturbs_nobody(tmp_path:
         watcher.join()
 
 
+def test_what_a_killed_run_left_half_written_is_swept_away(tmp_path: Path) -> None:
+    folder = create(tmp_path, JOB)
+    (folder.path / ".manifest.json.0badcafe.part").write_text("{")
+    with folder.locked():
+        folder.sweep()
+    assert sorted(path.name for path in folder.path.iterdir()) in ([".lock", "job.json"], ["job.json"])
+
+
 @pytest.mark.parametrize("name", ["job.json", "manifest.json"])
 def test_records_of_a_newer_version_are_left_alone(tmp_path: Path, name: str) -> None:
     folder = create(tmp_path, JOB)

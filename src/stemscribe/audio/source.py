@@ -13,6 +13,8 @@ from stemscribe.arrays import Array
 from stemscribe.audio.resample import Resampler
 from stemscribe.errors import MediaError
 
+STEREO = 2
+_CANCELLED = 0.01  # 20 dB: no recording that is meant to be so comes near
 BLOCK_FRAMES = 1 << 19  # 12 s at 44.1 kHz: 4 MB of stereo float32
 
 
@@ -70,12 +72,25 @@ class AudioSource:
 
     def read_mono(self, start: int, stop: int, sample_rate: int) -> Array:
         """A span as mono, `[1, frames]`, at another sample rate."""
-        mono = self.read(start, stop).mean(axis=0, keepdims=True)
+        mono = to_mono(self.read(start, stop))
         return Resampler(self.sample_rate, sample_rate, 1).push(mono, last=True)
 
     def mono_blocks(self, sample_rate: int, frames: int = BLOCK_FRAMES) -> Iterator[Array]:
         """The whole file as mono at another sample rate, in blocks `[1, ~frames * sample_rate / self.sample_rate]`."""
         resampler = Resampler(self.sample_rate, sample_rate, 1)
         for block in self.blocks(frames):
-            yield resampler.push(block.mean(axis=0, keepdims=True))
+            yield resampler.push(to_mono(block))
         yield resampler.push(np.zeros((1, 0), np.float32), last=True)
+
+
+def to_mono(block: Array) -> Array:
+    """Stereo as mono, `[1, frames]`: the mean of both sides, or half their difference where they cancel each other out.
+
+    A side that was wired the wrong way round is a classic fault of transfers, and would leave nothing to be heard.
+    """
+    mean: Array = block.mean(axis=0, keepdims=True)
+    if block.shape[0] != STEREO:
+        return mean
+    difference: Array = (block[:1] - block[1:]) * np.float32(0.5)
+    cancelled = np.sum(np.square(mean)) < _CANCELLED * np.sum(np.square(difference))
+    return difference if cancelled else mean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from stemscribe.records import replacing, storage_error
 _SUBTYPES: dict[StemSubtype, str] = {"pcm16": "PCM_16", "pcm24": "PCM_24", "float": "FLOAT"}
 _BYTES: dict[StemSubtype, int] = {"pcm16": 2, "pcm24": 3, "float": 4}
 _WAV_LIMIT = 4 * 1024**3 - 64 * 1024  # a WAV's sizes are 32 bit; leave room for its header
+_FULL = 1 << 20
 _SET_ADD_PEAK_CHUNK = 0x1050  # libsndfile's SFC_SET_ADD_PEAK_CHUNK
 
 
@@ -98,8 +100,9 @@ class StemWriter:
                 raise StorageError("the file is not complete")
 
     def _not_written(self, error: Exception) -> StorageError:
-        reason = "no space is left, or it is not complete" if isinstance(error, AssertionError) else str(error)
-        return storage_error(self.path, OSError(None, reason))
+        """What to tell of a failure, of which libsndfile says no more than that there was one."""
+        full = shutil.disk_usage(self.path.parent).free < _FULL
+        return storage_error(self.path, OSError(None, "no space is left on the disk" if full else str(error)))
 
 
 def check_format(form: str, subtype: str) -> None:
@@ -110,6 +113,8 @@ def check_format(form: str, subtype: str) -> None:
     """
     if form == "flac" and subtype == "float":
         raise UsageError("FLAC cannot hold float samples.", hint="Use --stem-subtype pcm24, or --stem-format wav.")
+    if form == "mp3" and subtype != "pcm16":
+        raise UsageError("MP3 has no sample formats to choose from.", hint="Leave out --stem-subtype.")
 
 
 def _arguments(form: StemFormat, subtype: StemSubtype, samples: int) -> dict[str, Any]:

@@ -36,6 +36,14 @@ def answer(text: str) -> None:
     print(text, flush=True)
 
 
+def legible(name: str) -> str:
+    """A name from a file system, with what would upset a terminal spelt out (line breaks, escapes, changes of
+    direction).
+    """
+    joiners = "\u200c\u200d"  # part of words in Hindi and other scripts
+    return "".join(c if c.isprintable() or c in joiners else c.encode("unicode_escape").decode() for c in name)
+
+
 def answer_json(record: object) -> None:
     """What was asked for, for a program."""
     import msgspec

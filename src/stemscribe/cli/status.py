@@ -27,7 +27,7 @@ def command(
         if as_json:
             console.answer_json(status)
             return
-        console.answer(f"{status.job}  {status.state}  {status.workflow} of {status.media}")
+        console.answer(f"{status.job}  {status.state}  {status.workflow} of {console.legible(status.media)}")
         for stage in status.stages:
             console.answer(f"  {stage.name:<18} {stage.status:<12} {stage.seconds:>9.1f}s  {stage.error}".rstrip())
         return
@@ -36,6 +36,6 @@ def command(
         console.answer_json(everything)
         return
     for status in everything:
-        console.answer(f"{status.job}  {status.state:<12} {status.workflow} of {status.media}")
+        console.answer(f"{status.job}  {status.state:<12} {status.workflow} of {console.legible(status.media)}")
     if not everything:
         console.answer(f"There are no jobs in {console.relative(chosen.out_dir)}.")

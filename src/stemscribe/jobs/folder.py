@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from stemscribe.errors import JobLocked, JobNotFound, RecordError, StorageError
 from stemscribe.jobs.job import Job
 from stemscribe.jobs.manifest import ArtefactRecord, Manifest
-from stemscribe.records import flush_to_disk, read_record, sha256_of, storage_error, write_record
+from stemscribe.records import TEMPORARY, flush_to_disk, read_record, sha256_of, storage_error, write_record
 
 Versioned = TypeVar("Versioned", Job, Manifest)
 _PATIENCE = 1.0  # seconds: another process may be looking whether the job is running
@@ -81,6 +81,11 @@ class JobFolder:
             yield
         finally:
             lock.release()
+
+    def sweep(self) -> None:
+        """Remove what a killed run left behind half-written; only for the one who holds the lock."""
+        for path in self.path.glob(f".*{TEMPORARY}"):
+            path.unlink(missing_ok=True)
 
     def is_locked(self) -> bool:
         """Whether some process is running this job; nothing is written to find out."""

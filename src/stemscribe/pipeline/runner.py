@@ -81,6 +81,7 @@ def run(folder: JobFolder, models: ModelStore, report: Reporter = lambda event: 
         StemscribeError: it cannot be completed; what was made stays, and the next run goes on from there.
     """
     with folder.locked(), logged_to(folder.log_path):
+        folder.sweep()
         job = folder.job
         started = time.monotonic()
         log.info("job %s: %s of %s", job.id, job.workflow, job.media)

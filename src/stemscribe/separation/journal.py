@@ -88,6 +88,7 @@ class Journal:
             self._recover()
             flush_to_disk(folder)
         except OSError as error:
+            self._lines.close()
             raise storage_error(folder, error) from error
 
     @property
@@ -102,7 +103,7 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._payloads.close()
-        self._lines.__exit__(kind, error, trace)
+        self._lines.close()
 
     def commit(self, window: Window, finished: Array, tail: Array) -> None:
         """Make a window safe: when this returns, it is on the disk.
