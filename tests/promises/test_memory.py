@@ -19,7 +19,7 @@ SEPARATE = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from stemscribe.audio.mix import MixInfo, MixReader
+from stemscribe.audio.source import AudioSource
 from stemscribe.separation.finish import StemFiles, write_stems
 from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.stream import Normalisation, plan_for, separate
@@ -30,8 +30,7 @@ class Halves:
         return mix[None] * np.float32(0.5)
 
 mix, frames = Path(sys.argv[1]), int(sys.argv[2])
-info = MixInfo(frames, 44100, 0.0, 0.1, 0.5, 1.0, 0, "", 0.0, 0)
-reader, plan = MixReader(mix, info), plan_for(Halves(), frames)
+reader, plan = AudioSource(mix), plan_for(Halves(), frames)
 layout = Layout(plan, ("vocals",), 2)
 with Journal(mix.parent / "journal", layout) as journal:
     for window in separate(reader.read, Halves(), plan, Normalisation(0.0, 0.1), journal):
