@@ -54,6 +54,7 @@ def write_film(
     with_video: bool = False,
     gap: tuple[float, float] | None = None,
     default: int | None = None,
+    title: str = "",
 ) -> Path:
     """A film with the given audio tracks, each sound and language.
 
@@ -67,11 +68,14 @@ def write_film(
         with_video: whether to add a black picture.
         gap: from when on the sound is late by how much, both in seconds.
         default: number of the track that is marked as the default one.
+        title: of every track.
     """
     with av.open(str(path), "w") as container:
         streams = [container.add_stream(codec, rate=rate, layout=layout) for _ in tracks]
         for number, (stream, (_, language)) in enumerate(zip(streams, tracks, strict=True)):
             stream.metadata["language"] = language
+            if title:
+                stream.metadata["title"] = title
             if default is not None:
                 kind = type(stream.disposition)
                 stream.disposition = kind.default if number == default else kind(0)

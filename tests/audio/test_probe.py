@@ -221,6 +221,12 @@ def test_any_name_will_do(tmp_path: Path, name: str) -> None:
     assert probe(tmp_path / name).tracks
 
 
+def test_a_title_that_is_not_utf_8_does_no_harm(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mkv", [(tone(1), "eng")], title="Geschichte")
+    film.write_bytes(film.read_bytes().replace(b"Geschichte", b"\xff\xfeschicht\xe9"))
+    assert probe(film).tracks[0].title.endswith("\ufffd")
+
+
 def test_identity_follows_the_content_and_not_the_place(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.wav", [(tone(30), "eng")])
     before = identity(film)

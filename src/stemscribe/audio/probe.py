@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream as _AvAudioStream
@@ -27,6 +28,8 @@ from stemscribe.timebase import Seconds, clock
 
 _IDENTITY_SPAN = 1 << 20
 _INDEXED = ("mov", "matroska", "flac", "avi")  # their headers say how long the film is, and do not guess it
+# Titles need not be UTF-8. PyAV 19 gives such bytes as surrogates, and does not know the option any more.
+_LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 _LAYOUTS = {1: "mono", 2: "stereo"}  # whatever the container calls them
 _PICTURES = {"image2", "tty"}
 _PLAYLISTS = {"concat", "dash", "hls", "imf", "sdp", "webm_dash_manifest"}
@@ -158,9 +161,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
     """
     try:
         # `file:` and the whitelist keep names like `concat:` and playlists from reaching other files or the network.
-        container = av.open(
-            f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace", timeout=(60.0, 60.0)
-        )
+        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, timeout=(60.0, 60.0), **_LENIENT)
     except (av.FFmpegError, ValueError) as error:
         raise MediaError(
             f"{path.name} is not a film, video or audio file that can be read ({_reason(error)}).",
@@ -232,7 +233,8 @@ def film_duration(container: InputContainer) -> Seconds | None:
 
 
 def _track(number: int, stream: _AvAudioStream) -> AudioTrack:
-    context, title = stream.codec_context, stream.metadata.get("title", "")
+    context = stream.codec_context
+    title = stream.metadata.get("title", "").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return AudioTrack(
         number=number,
         stream=stream.index,
