@@ -10,6 +10,8 @@ import click
 from stemscribe.cli import console
 from stemscribe.cli.context import job_options, place_options, request, settings, store
 
+_ANSWERS = ("vocals", "accompaniment", "drums", "bass", "other", "srt", "text")  # what people come for
+
 
 @click.command("run")
 @click.option("-j", "--job", "job_id", metavar="JOB", help="Run or resume this job (its id, or its folder).")
@@ -53,7 +55,7 @@ def command(
             console.say(f"Job created: {folder.path.name}" if made else f"Going on with {folder.path.name}")
         outcome = run(folder, models, shown.show)
     if not as_json:
-        for name in ("vocals", "accompaniment", "srt", "text"):
+        for name in _ANSWERS:
             if name in outcome.artefacts:
                 console.answer(console.relative(outcome.artefacts[name]))
 
