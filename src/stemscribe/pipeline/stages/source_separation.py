@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from stemscribe.audio.mix import MixInfo
 from stemscribe.audio.source import AudioSource
+from stemscribe.choices import StemSubtype
 from stemscribe.errors import StorageError
 from stemscribe.jobs.job import Options
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
@@ -23,7 +24,7 @@ from stemscribe.separation.stream import OVERLAP, Normalisation, plan_for, separ
 log = logging.getLogger(__name__)
 
 MODEL = "htdemucs"
-_LARGEST_SAMPLE = 4  # bytes
+_SAMPLE_BYTES: dict[StemSubtype, int] = {"pcm16": 2, "pcm24": 3, "float": 4}
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ class SourceSeparation:
 
 def _check_space(context: StageContext, layout: Layout, journal: Journal) -> None:
     """Refuse to begin what the disk cannot hold."""
-    stems = len(context.outputs) * layout.plan.total_frames * layout.channels * _LARGEST_SAMPLE
+    samples = (len(context.outputs) - 1) * layout.plan.total_frames * layout.channels
+    stems = samples * _SAMPLE_BYTES[context.options.stem_subtype]
     needed = layout.total_bytes - journal.committed_bytes + stems
     free = shutil.disk_usage(context.scratch).free
     if free < needed:
