@@ -27,14 +27,18 @@ DOWNLOAD_SECONDS = 1800
 NPM_SENTENCE = re.compile(r"npm (?:error|ERR!) (?!code |syscall |errno |path )(\S.*)")
 
 
-class PyPI(BaseSource, frozen=True, tag="pypi"):
-    """A member of a wheel, through `pip download`."""
+class _Package(BaseSource, frozen=True):
+    """A member of a published package."""
 
     package: str
     version: str
     member: str
     online: ClassVar[bool] = True
     copies: ClassVar[int] = 2  # the package and the member
+
+
+class PyPI(_Package, frozen=True, tag="pypi"):
+    """A member of a wheel, through `pip download`."""
 
     def __str__(self) -> str:
         return f"PyPI {self.package} {self.version}"
@@ -56,14 +60,8 @@ class PyPI(BaseSource, frozen=True, tag="pypi"):
         return _only_file(folder)
 
 
-class Npm(BaseSource, frozen=True, tag="npm"):
+class Npm(_Package, frozen=True, tag="npm"):
     """A member of an npm package's tarball, through `npm pack`; skipped where npm is not installed."""
-
-    package: str
-    version: str
-    member: str
-    online: ClassVar[bool] = True
-    copies: ClassVar[int] = 2  # the package and the member
 
     def __str__(self) -> str:
         return f"npm {self.package} {self.version}"
