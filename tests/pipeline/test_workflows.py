@@ -24,7 +24,7 @@ def test_an_unknown_workflow_is_said() -> None:
 
 def test_a_stage_before_its_inputs_is_refused() -> None:
     steps = (Step(stage_named("demux"), "a"), Step(stage_named("asr"), "b"))
-    with pytest.raises(ValueError, match="nothing before asr makes regions, vocals"):
+    with pytest.raises(ValueError, match="nothing before asr makes regions, separation, vocals"):
         Workflow("broken", "", steps)
 
 

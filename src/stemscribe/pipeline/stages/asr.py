@@ -16,6 +16,7 @@ from stemscribe.audio.source import AudioSource
 from stemscribe.jobs.job import Options
 from stemscribe.languages import AUTO
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
+from stemscribe.pipeline.stages.levels import NEEDED, open_at_film_level
 from stemscribe.pipeline.stages.speech_detection import Regions
 from stemscribe.records import Lines, read_record, write_record
 from stemscribe.speech.faster_whisper import SAMPLE_RATE, FasterWhisper, Hearing
@@ -34,7 +35,7 @@ class Asr:
     packages = ("faster-whisper", "ctranslate2", "tokenizers", "soxr")
     depends_on = ("source_language", "model", "asr_audio", "device", "threads")
     parameters: ClassVar[dict[str, object]] = {"beam_size": Hearing.beam_size, "doubtful": DOUBTFUL_LOG_PROBABILITY}
-    inputs = ("mix", "vocals", "regions")
+    inputs = (*NEEDED, "regions")
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
         return (Artefact("segments", "segments.json"),)
@@ -46,7 +47,7 @@ class Asr:
         found = read_record(context.inputs["regions"], Regions)
         heading = json.dumps({"regions": len(found.regions)}).encode()
         with (
-            AudioSource(context.inputs[context.options.asr_audio]) as source,
+            open_at_film_level(context, context.options.asr_audio) as source,
             Lines(context.scratch / "regions.jsonl", heading) as lines,
         ):
             recogniser = _Recogniser(context, source)

@@ -8,13 +8,11 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from stemscribe.arrays import Array
-from stemscribe.audio.mix import MixInfo
 from stemscribe.audio.source import AudioSource
 from stemscribe.jobs.job import Options
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
-from stemscribe.pipeline.stages.source_separation import SeparationRecord
-from stemscribe.records import read_record, write_record
-from stemscribe.separation.finish import VOCALS
+from stemscribe.pipeline.stages.levels import NEEDED, open_at_film_level
+from stemscribe.records import write_record
 from stemscribe.speech.activity import SAMPLE_RATE, SpeechDetector, detect
 from stemscribe.speech.regions import RegionRules, find_regions, find_speech
 from stemscribe.timebase import Seconds, to_seconds
@@ -42,7 +40,7 @@ class SpeechDetection:
     packages = ("numpy", "onnxruntime", "soxr")
     depends_on = ()
     parameters: ClassVar[dict[str, object]] = asdict(RegionRules())
-    inputs = ("mix", "mix_info", "vocals", "separation")
+    inputs = NEEDED
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
         return (Artefact("regions", "regions.json"),)
@@ -51,14 +49,9 @@ class SpeechDetection:
         return (MODEL,)
 
     def run(self, context: StageContext) -> None:
-        info = read_record(context.inputs["mix_info"], MixInfo)
-        vocals_gain = read_record(context.inputs["separation"], SeparationRecord).stems[VOCALS]["gain"]
-        total = to_seconds(info.frames, info.sample_rate)
         detector = SpeechDetector(context.models[MODEL])
-        with (
-            AudioSource(context.inputs["mix"], gain=info.gain) as mix,
-            AudioSource(context.inputs["vocals"], gain=vocals_gain) as vocals,
-        ):
+        with open_at_film_level(context, "mix") as mix, open_at_film_level(context, "vocals") as vocals:
+            total = to_seconds(mix.frames, mix.sample_rate)
             activity = detect(detector, _counted(context, mix, 0.0, total), _counted(context, vocals, total, total))
         found = Regions(find_regions(activity), find_speech(activity))
         log.info(
