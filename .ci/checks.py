@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MODELS = ("htdemucs", "silero-vad", "whisper-base", "whisper-tiny.en")
+MODELS = ("htdemucs", "htdemucs-torch", "silero-vad", "whisper-base", "whisper-tiny.en")
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,14 @@ def checks(scripts: Path, pytest_arguments: Sequence[str], environ: Mapping[str,
     Args:
         scripts: the folder that holds the programs of venv/tests.
         pytest_arguments: further arguments of pytest.
-        environ: under `CI=true` the models must be there; elsewhere what needs no models is run without them.
+        environ: under `CI=true` models and venv/demucs must be there; elsewhere what does not need them is run without.
     """
     python = str(scripts / "python")
-    models_required = environ.get("CI", "").lower() in {"true", "1"}
+    under_ci = environ.get("CI", "").lower() in {"true", "1"}
+    bootstrap = (python, "-m", "stemscribe.environments", "--quiet", "--env", "demucs")
     return [
-        Check("models", (str(scripts / "stemscribe"), "models", "fetch", *MODELS), models_required),
+        Check("models", (str(scripts / "stemscribe"), "models", "fetch", *MODELS), under_ci),
+        Check("venv/demucs", bootstrap, under_ci),
         Check("ruff check", (python, "-m", "ruff", "check", ".")),
         Check("ruff format", (python, "-m", "ruff", "format", "--check", ".")),
         Check("mypy", (python, "-m", "mypy")),

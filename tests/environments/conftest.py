@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import shutil
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,11 +71,22 @@ class Unpacker:
     def create(self, venv: Path, python: Interpreter, tool: ToolRunner) -> None:
         tool.run(str(python.path), "-I", "-m", "venv", "--without-pip", str(venv))
 
-    def install(self, venv: Path, requirements: Path, tool: ToolRunner) -> None:
+    def install(self, venv: Path, requirements: Path, tool: ToolRunner, *, alone: bool = True) -> None:
         site = next(venv.rglob("site-packages"))
         for pin in pins(requirements.read_text()):
             wheel = self.wheels / f"{pin.name}-{pin.version}-py3-none-any.whl"
             tool.run(sys.executable, "-I", "-S", "-c", UNPACK, str(wheel), str(site))
+
+    def build(self, venv: Path, requirements: Path, tool: ToolRunner) -> None:
+        self.install(venv, requirements, tool)
+
+    def reinstall(self, venv: Path, requirements: Path, tool: ToolRunner) -> None:
+        for info in next(venv.rglob("site-packages")).glob(f"{PACKAGE}-*.dist-info"):
+            shutil.rmtree(info)
+        self.install(venv, requirements, tool)
+
+    def install_from(self, venv: Path, index: str, requirements: Sequence[str], tool: ToolRunner) -> None:
+        raise AssertionError("there is no other index here")
 
     def install_project(self, venv: Path, project: Path, tool: ToolRunner) -> None:
         tool.run(str(python_in(venv)), "-I", "-S", "-c", "")

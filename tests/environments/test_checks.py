@@ -19,13 +19,14 @@ def checks(root, monkeypatch):
 
 def test_the_tests_come_last_and_get_the_arguments(checks):
     listed = checks.checks(Path("bin"), ["-k", "one"], {})
-    assert [check.name for check in listed] == ["models", "ruff check", "ruff format", "mypy", "lint-imports", "pytest"]
+    linters = ["ruff check", "ruff format", "mypy", "lint-imports"]
+    assert [check.name for check in listed] == ["models", "venv/demucs", *linters, "pytest"]
     assert listed[-1].command[-3:] == ("pytest", "-k", "one")
 
 
 @pytest.mark.parametrize(("environ", "required"), [({}, False), ({"CI": ""}, False), ({"CI": "true"}, True)])
-def test_models_are_required_under_ci(checks, environ, required):
-    assert checks.checks(Path("bin"), [], environ)[0].required is required
+def test_models_and_torch_are_required_under_ci(checks, environ, required):
+    assert [check.required for check in checks.checks(Path("bin"), [], environ)[:2]] == [required, required]
 
 
 @pytest.mark.parametrize(("required", "verdict"), [(True, "FAILED"), (False, "warning")])

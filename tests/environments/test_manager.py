@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import uv
 
 from stemscribe.environments.diagnosis import Failure
 from stemscribe.environments.installer import Installer, Pip, Uv
@@ -40,7 +41,7 @@ class Observed:
         self._note("create")
         self.inner.create(venv, python, tool)
 
-    def install(self, venv: Path, requirements: Path, tool: ToolRunner) -> None:
+    def install(self, venv: Path, requirements: Path, tool: ToolRunner, *, alone: bool = True) -> None:
         self.inner.install(venv, requirements, tool)
         self._note("install")
         if self.afterwards:
@@ -48,6 +49,18 @@ class Observed:
 
     def install_project(self, venv: Path, project: Path, tool: ToolRunner) -> None:
         self.inner.install_project(venv, project, tool)
+
+    def build(self, venv: Path, requirements: Path, tool: ToolRunner) -> None:
+        self._note("build")
+        self.inner.build(venv, requirements, tool)
+
+    def reinstall(self, venv: Path, requirements: Path, tool: ToolRunner) -> None:
+        self._note("reinstall")
+        self.inner.reinstall(venv, requirements, tool)
+
+    def install_from(self, venv: Path, index: str, requirements: Sequence[str], tool: ToolRunner) -> None:
+        self._note("install from")
+        self.inner.install_from(venv, index, requirements, tool)
 
     def _note(self, what: str) -> None:
         with self.notes.open("a") as notes:
@@ -107,11 +120,9 @@ def test_the_real_pip_makes_an_environment(workshop):
     assert (marker.installer, marker.versions) == ("pip", {"tinypackage": "1.0"})
 
 
-@pytest.mark.skipif(shutil.which("uv") is None, reason="needs uv on the PATH")
 def test_the_real_uv_makes_an_environment(workshop):
     wheels = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(workshop.folder / "wheels")}
-    uv = Uv(str(shutil.which("uv")))
-    manager = workshop.manager(installer=uv, environ={**workshop.environ, **wheels})
+    manager = workshop.manager(installer=Uv(uv.find_uv_bin()), environ={**workshop.environ, **wheels})
     assert manager.ensure(workshop.package("1.0")).installer == "uv"
     assert manager.ensure(workshop.package("2.0")).versions == {"tinypackage": "2.0"}
 
@@ -201,14 +212,57 @@ def test_a_half_installed_package_is_mended(workshop):
     manager, profile = workshop.manager(), workshop.package("1.0")
     manager.ensure(profile)
     (workshop.venv / MARKER_NAME).unlink()
+    (workshop.venv / "kept").touch()
     next(workshop.venv.rglob("tinypackage.py")).write_text("# cut short")
     workshop.said.clear()
     manager.ensure(profile)
-    assert workshop.said[1] == (
-        "venv/tiny cannot be mended in place "
-        "(Error: tinypackage is not whole: tinypackage.py has 11 bytes instead of 0)."
-    )
+    assert workshop.said[1] == "Installing again: tinypackage."
     assert next(workshop.venv.rglob("tinypackage.py")).read_text() == ""
+    assert (workshop.venv / "kept").exists(), "the rest of it should have been left alone"
+
+
+def test_what_cannot_be_mended_in_place_is_built_from_empty(workshop):
+    manager, profile = workshop.manager(), workshop.package("1.0", "answer = 1")
+    manager.ensure(profile)
+    (workshop.venv / MARKER_NAME).unlink()
+    module = next(workshop.venv.rglob("tinypackage.py"))
+    module.write_text("answer = *")  # of the same length
+    os.utime(module, (0, 0))  # and not of the time for which there is byte code
+    workshop.said.clear()
+    manager.ensure(profile)
+    assert workshop.said[1].startswith("venv/tiny cannot be mended in place (Error: `tinypackage` cannot be imported: ")
+    assert next(workshop.venv.rglob("tinypackage.py")).read_text() == "answer = 1"
+
+
+def test_a_check_finds_what_the_marker_does_not_know(workshop):
+    manager, profile = workshop.manager(), workshop.package("1.0")
+    manager.ensure(profile)
+    next(workshop.venv.rglob("tinypackage.py")).unlink()
+    assert manager.ready(profile) is not None
+    workshop.said.clear()
+    manager.ensure(profile, check=True)
+    assert workshop.said[0] == "venv/tiny is damaged (Error: tinypackage is not whole: tinypackage.py is missing)."
+    assert workshop.said[2] == "Installing again: tinypackage."
+    assert next(workshop.venv.rglob("tinypackage.py")).exists()
+
+
+def test_a_library_that_ends_the_process_is_mended_as_well(workshop):
+    """As one does that was cut short: it is not loaded to find that out."""
+    manager, profile = workshop.manager(), workshop.package("1.0")
+    manager.ensure(profile)
+    next(workshop.venv.rglob("tinypackage.py")).write_text("import os; os._exit(135)")
+    workshop.said.clear()
+    manager.ensure(profile, check=True)
+    assert workshop.said[2] == "Installing again: tinypackage."
+
+
+def test_a_check_changes_nothing_where_all_is_well(workshop, tmp_path):
+    notes = tmp_path / "notes"
+    manager, profile = workshop.manager(installer=Observed(workshop.installer, notes)), workshop.package("1.0")
+    first = manager.ensure(profile)
+    workshop.said.clear()
+    assert manager.ensure(profile, check=True) == first
+    assert (notes.read_text().split(), workshop.said) == (["create", "install"], [])
 
 
 def test_no_marker_without_proof(workshop):

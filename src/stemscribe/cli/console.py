@@ -75,6 +75,11 @@ def broken(error: Exception) -> None:
     print(f"        Please report it with {file.name}.", file=sys.stderr)
 
 
+def damaged(text: str) -> None:
+    """That a package cannot be imported, in the words of `entry.damage`."""
+    print(text, file=sys.stderr)
+
+
 def relative(path: Path) -> str:
     """A path as short as it can be said from here."""
     try:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
+from stemscribe.environments.choice import choose_profile
 from stemscribe.environments.installer import best_installer
+from stemscribe.environments.interpreter import python_in
 from stemscribe.environments.manager import EnvironmentManager
-from stemscribe.environments.profile import CORE, profiles
+from stemscribe.environments.profile import CORE, DEMUCS, TESTS, EnvironmentProfile, base_profiles, torch_profiles
 from stemscribe.environments.requirements import relock
-from stemscribe.errors import StemscribeError
+from stemscribe.errors import EnvironmentBroken, StemscribeError
 
 ROOT = Path(__file__).resolve().parents[3]
 INTERRUPTED = 130
@@ -52,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "lock":
             relock(ROOT, os.environ, upgrade=options.upgrade, tell=terminal.tell)
         else:
-            ensure(options.env or [CORE], options.force, options.quiet, terminal)
+            return ensure(options, terminal)
     except StemscribeError as error:
         terminal.clear()
         print(f"[ERROR] {error.message}\n{error.hint}".rstrip(), file=sys.stderr)
@@ -64,9 +67,63 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def ensure(names: list[str], force: bool, quiet: bool, terminal: Terminal) -> None:
-    """Make sure of the environments with these names."""
-    manager = EnvironmentManager(
+def ensure(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Make sure of the environments that the command line names; returns the exit code."""
+    names = options.env or [CORE, DEMUCS]
+    if DEMUCS in names and not can_read_toml():
+        return ensure_with_core(options, names, terminal)
+    manager = manager_for(terminal)
+    for name, profile in [(name, recipe(name, options, manager, terminal)) for name in names]:
+        if profile is not None:
+            marker = manager.ensure(profile, force=options.force, check=options.check)
+            if not options.quiet:
+                terminal.tell(f"venv/{name} is ready ({marker.python}, {len(marker.versions)} packages proven).")
+    return 0
+
+
+def recipe(
+    name: str, options: argparse.Namespace, manager: EnvironmentManager, terminal: Terminal
+) -> EnvironmentProfile | None:
+    """The recipe for an environment; `None` for one that cannot be had here and that nobody asked for by name."""
+    if name != DEMUCS:
+        return base_profiles(ROOT)[name]
+    recipes = torch_profiles(ROOT)
+    asked = {"requested": options.profile, "requested_python": manager.requested_python}
+    try:
+        return choose_profile(recipes, manager.folder / DEMUCS, **asked)
+    except EnvironmentBroken as error:
+        if options.env or options.profile:
+            raise
+        terminal.tell(f"{error.message} {error.hint}")
+        return None
+
+
+def ensure_with_core(options: argparse.Namespace, names: list[str], terminal: Terminal) -> int:
+    """Make `venv/core` first, whose Python can read the other recipes, and let it do the rest."""
+    core = base_profiles(ROOT)[CORE]
+    manager = manager_for(terminal)
+    marker = manager.ensure(core, force=options.force and CORE in names, check=options.check)
+    if CORE in names and not options.quiet:
+        terminal.tell(f"venv/{CORE} is ready ({marker.python}, {len(marker.versions)} packages proven).")
+    rest = [part for name in names if name != CORE for part in ("--env", name)]
+    rest += ["--profile", options.profile] if options.profile else []
+    rest += [f"--{flag}" for flag in ("force", "quiet", "check") if getattr(options, flag)]
+    command = [str(python_in(manager.path(core))), "-m", "stemscribe.environments", *rest]
+    return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT / "src")}).returncode
+
+
+def can_read_toml() -> bool:
+    """Whether this Python can read the recipes for `venv/demucs`: 3.11 and newer, and where tomli is."""
+    try:
+        torch_profiles(ROOT)
+    except ImportError:
+        return False
+    return True
+
+
+def manager_for(terminal: Terminal) -> EnvironmentManager:
+    """What makes the environments of this project."""
+    return EnvironmentManager(
         folder=ROOT / "venv",
         installer=best_installer(),
         environ=os.environ,
@@ -74,10 +131,6 @@ def ensure(names: list[str], force: bool, quiet: bool, terminal: Terminal) -> No
         tell=terminal.tell,
         progress=terminal.progress,
     )
-    for name in names:
-        marker = manager.ensure(profiles(ROOT)[name], force=force)
-        if not quiet:
-            terminal.tell(f"venv/{name} is ready ({marker.python}, {len(marker.versions)} packages proven).")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,7 +143,13 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "command", nargs="?", choices=["make", "lock"], default="make", help="lock: resolve requirements/ anew, with uv"
     )
-    parser.add_argument("--env", action="append", choices=sorted(profiles(ROOT)), help="which one; default: core")
+    parser.add_argument(
+        "--env", action="append", choices=[CORE, DEMUCS, TESTS], help="which one; default: core and demucs"
+    )
+    parser.add_argument(
+        "--profile", metavar="NAME", help="what demucs is made from: pinned or modern; default: what fits"
+    )
+    parser.add_argument("--check", action="store_true", help="look at every file again, and mend what is damaged")
     parser.add_argument("--force", action="store_true", help="build it from empty")
     parser.add_argument("--quiet", action="store_true", help="say nothing when all is ready")
     parser.add_argument("--upgrade", action="store_true", help="with lock: take the newest versions")

@@ -35,7 +35,7 @@ AGAIN = "run the same command again; it goes on where it stopped"
 DISK_FULL = Cause(
     r"No space left on device|Disk quota exceeded|os error 28\b|os error 122\b|WinError 112|\[Errno 28\]",
     "the disk is full",
-    f"Free about 3 GB where the checkout and the caches of pip and uv are, then {AGAIN}.",
+    f"Free about {{gigabytes:.0f}} GB where the checkout and the caches of pip and uv are, then {AGAIN}.",
 )
 FULL_BYTES = 32 << 20
 
@@ -96,21 +96,34 @@ UNKNOWN = Cause(
 
 @dataclass(frozen=True)
 class Attempt:
-    """What was being made, with what, and where the evidence is."""
+    """What was being made, with what, and where the evidence is.
+
+    Attributes:
+        name: of the environment.
+        python: what it is made with.
+        log: all that was done and said.
+        gigabytes: the space that the environment takes; its downloads take as much again.
+    """
 
     name: str
     python: Interpreter
     log: Path
+    gigabytes: float = 1.5
 
-    def failed(self, output: str) -> Failure:
-        """The error that says why, from what a tool wrote."""
+    def failed(self, output: str, damaged: tuple[str, ...] = ()) -> Failure:
+        """The error that says why, from what a tool wrote, and the distributions of which files are missing."""
         cause = next((cause for cause in CAUSES if re.search(cause.signs, output)), UNKNOWN)
         if self._disk_is_full():
             cause = DISK_FULL  # venv keeps to itself what ensurepip said of it
-        facts = {"name": self.name, "python": dotted(self.python.minor), "quote": telling_line(output)}
+        facts: dict[str, object] = {
+            "name": self.name,
+            "python": dotted(self.python.minor),
+            "quote": telling_line(output),
+        }
+        facts["gigabytes"] = 2 * self.gigabytes
         what = cause.what.format(**facts)
         message = f"venv/{self.name} could not be made: {what}. The log is {self.log}."
-        return Failure(message, hint=cause.hint.format(**facts), what=what, outside=cause.outside)
+        return Failure(message, hint=cause.hint.format(**facts), what=what, outside=cause.outside, damaged=damaged)
 
     def _disk_is_full(self) -> bool:
         try:
@@ -125,12 +138,14 @@ class Failure(EnvironmentBroken):
     Attributes:
         what: the cause, in a few words.
         outside: whether the cause lies outside the environment, so that to build it from empty would not help.
+        damaged: the distributions of which files are missing or cut short.
     """
 
-    def __init__(self, message: str, *, hint: str, what: str, outside: bool) -> None:
+    def __init__(self, message: str, *, hint: str, what: str, outside: bool, damaged: tuple[str, ...] = ()) -> None:
         super().__init__(message, hint=hint)
         self.what = what
         self.outside = outside
+        self.damaged = damaged
 
 
 def telling_line(output: str) -> str:

@@ -54,7 +54,25 @@ class Interpreter:
     @property
     def supported(self) -> bool:
         """Whether stemscribe's environments can be made with it."""
-        return self.minor in SUPPORTED and self.implementation == "cpython"
+        return self.is_one_of(SUPPORTED)
+
+    def is_one_of(self, minors: Sequence[tuple[int, int]]) -> bool:
+        """Whether it is CPython of one of these versions."""
+        return self.minor in minors and self.implementation == "cpython"
+
+    @property
+    def markers(self) -> dict[str, str]:
+        """The values of the environment markers (PEP 508) that locks use, under this Python."""
+        system, _, machine = self.platform.partition("-")
+        return {
+            "implementation_name": self.implementation,
+            "os_name": "nt" if system == "win32" else "posix",
+            "platform_machine": machine,
+            "platform_system": {"win32": "Windows"}.get(system, system.capitalize()),
+            "python_full_version": dotted(self.version),
+            "python_version": dotted(self.minor),
+            "sys_platform": system,
+        }
 
     def __str__(self) -> str:
         return f"Python {dotted(self.version)}"
@@ -65,9 +83,19 @@ def dotted(version: Sequence[int]) -> str:
     return ".".join(map(str, version))
 
 
-def supported_range() -> str:
-    """The supported versions, in words."""
-    return f"{dotted(SUPPORTED[0])} to {dotted(SUPPORTED[-1])}"
+def parse_minor(text: str) -> tuple[int, int]:
+    """The version that `3.11` names."""
+    major, minor = text.split(".")
+    return int(major), int(minor)
+
+
+def in_words(minors: Sequence[tuple[int, int]]) -> str:
+    """Versions as people say them.
+
+    >>> in_words([(3, 9), (3, 10), (3, 11)])
+    '3.9 to 3.11'
+    """
+    return f"{dotted(minors[0])} to {dotted(minors[-1])}"
 
 
 def python_in(venv: Path) -> Path:
@@ -100,48 +128,59 @@ def examine(path: Path) -> Interpreter | None:
     return Interpreter(Path(executable), (major, minor, patch), implementation, platform)
 
 
-def choose(requested: str | None, *, which: Callable[[str], str | None] = shutil.which) -> Interpreter:
+def choose(
+    requested: str | None,
+    *,
+    which: Callable[[str], str | None] = shutil.which,
+    minors: Sequence[tuple[int, int]] = SUPPORTED,
+) -> Interpreter:
     """The Python to make environments with.
 
     Args:
         requested: what the user asked for: a path or a name on the PATH. Nothing else is tried then.
         which: finds a program on the PATH.
+        minors: the versions that will do.
 
     Returns:
-        The requested one; else the running one, when it is supported; else the newest supported one on the PATH.
+        The requested one; else the running one, when it will do; else the newest on the PATH that does.
 
     Raises:
         EnvironmentBroken: there is none; the message says what was found instead.
     """
     if requested:
-        return _accepted(requested, which)
-    running = examine(base_of(Path(sys.prefix), Path(sys.executable), sys.version_info[:2]))
-    if running is not None and running.supported:
+        return _accepted(requested, which, minors)
+    running = running_python()
+    if running is not None and running.is_one_of(minors):
         return running
-    for minor in reversed(SUPPORTED):
+    for minor in reversed(minors):
         path = which(f"python{dotted(minor)}")
         found = examine(Path(path)) if path else None
-        if found is not None and found.supported:
+        if found is not None and found.is_one_of(minors):
             return found
     raise EnvironmentBroken(
-        f"stemscribe needs Python {supported_range()}; this is Python {dotted(sys.version_info[:3])}, and no "
-        f"{', '.join('python' + dotted(minor) for minor in SUPPORTED)} was found on the PATH.",
+        f"stemscribe needs Python {in_words(minors)}; this is Python {dotted(sys.version_info[:3])}, and no "
+        f"{', '.join('python' + dotted(minor) for minor in minors)} was found on the PATH.",
         hint="Install one of them, or name one that you have: STEMSCRIBE_PYTHON=/path/to/python3.12 ./bootstrap.sh",
     )
 
 
-def _accepted(requested: str, which: Callable[[str], str | None]) -> Interpreter:
+def running_python() -> Interpreter | None:
+    """The Python that runs this; where it belongs to a virtual environment, the one that was made with."""
+    return examine(base_of(Path(sys.prefix), Path(sys.executable), sys.version_info[:2]))
+
+
+def _accepted(requested: str, which: Callable[[str], str | None], minors: Sequence[tuple[int, int]]) -> Interpreter:
     path = which(requested)
     found = examine(Path(path)) if path else None
     if found is None:
         raise EnvironmentBroken(
             f"STEMSCRIBE_PYTHON names {requested}, which {'does not start' if path else 'does not exist'}.",
-            hint=f"Let it name a Python {supported_range()}, or unset it.",
+            hint=f"Let it name a Python {in_words(minors)}, or unset it.",
         )
-    if not found.supported:
+    if not found.is_one_of(minors):
         raise EnvironmentBroken(
             f"STEMSCRIBE_PYTHON names {requested}, which is {found.implementation} {dotted(found.version)}; "
-            f"stemscribe needs CPython {supported_range()}.",
+            f"stemscribe needs CPython {in_words(minors)}.",
             hint="Let it name another one, or unset it.",
         )
     return found

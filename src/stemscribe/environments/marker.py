@@ -61,14 +61,19 @@ def remove_marker(venv: Path) -> None:
     (venv / MARKER_NAME).unlink(missing_ok=True)
 
 
-def claim(venv: Path) -> None:
-    """Note in an environment's folder that what is about to be made there is made there."""
-    (venv / CLAIM_NAME).write_text(f"{venv.resolve()}\n", encoding="utf-8")
+def claim(venv: Path, *, as_if_in: Path | None = None) -> None:
+    """Note in an environment's folder where it is made, or which folder it is going to be renamed to."""
+    (venv / CLAIM_NAME).write_text(f"{(as_if_in or venv).resolve()}\n", encoding="utf-8")
 
 
-def is_claimed(venv: Path) -> bool:
-    """Whether what lies in a folder was made by us, and in this very place."""
+def is_claimed(venv: Path, *, as_if_in: Path | None = None) -> bool:
+    """Whether what lies in a folder was made by us, and in this very place (or for the place `as_if_in`)."""
     try:
-        return (venv / CLAIM_NAME).read_text(encoding="utf-8") == f"{venv.resolve()}\n"
+        return (venv / CLAIM_NAME).read_text(encoding="utf-8") == f"{(as_if_in or venv).resolve()}\n"
     except (OSError, UnicodeDecodeError):
         return False
+
+
+def is_made_by_hand(venv: Path) -> bool:
+    """Whether there is an environment that was not made by us at all."""
+    return (venv / "pyvenv.cfg").is_file() and not (venv / CLAIM_NAME).exists()

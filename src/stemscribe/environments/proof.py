@@ -3,8 +3,9 @@
     <venv>/bin/python -I proof.py DISTRIBUTION=MODULE...
 
 prints one line of JSON: `versions` by distribution, `failures` by module with the reason, and `damaged` distributions
-by name, with the first file that is missing or has another size than its installer recorded. It imports nothing of
-stemscribe, because in the environment that it looks at nothing can be relied on.
+by name, with the first file that is missing or has another size than its installer recorded; where there are any,
+nothing is imported. It imports nothing of stemscribe, because in the environment that it looks at nothing can be
+relied on.
 """
 
 from __future__ import annotations
@@ -22,14 +23,16 @@ def main(pairs: list[str]) -> None:
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     versions, failures = {}, {}
-    for distribution, _, module in (pair.partition("=") for pair in pairs):
+    found = damaged()
+    # A library that was cut short can end this process when it is loaded: then nothing at all would be told.
+    for distribution, _, module in (pair.partition("=") for pair in pairs if not found):
         try:
             importlib.import_module(module)
             versions[distribution] = metadata.version(distribution)
         except Exception as error:  # noqa: BLE001 - a broken package can raise anything, and that is the answer
             failures[module] = " ".join(f"{type(error).__name__}: {error}".split())
     with answer:
-        json.dump({"versions": versions, "failures": failures, "damaged": damaged()}, answer)
+        json.dump({"versions": versions, "failures": failures, "damaged": found}, answer)
 
 
 def damaged() -> dict[str, str]:
