@@ -7,7 +7,7 @@ from stemscribe.settings import resolve
 
 
 def settings(tmp_path: Path, flags: dict[str, object], environ: dict[str, str]):  # type: ignore[no-untyped-def]
-    return resolve(flags, environ, root=tmp_path, models_dir=tmp_path / "models")
+    return resolve(flags, environ, root=tmp_path, models_dir=tmp_path / "models", venv_dir=tmp_path / "venv")
 
 
 def test_flags_win_over_the_environment_over_the_file_over_defaults(tmp_path: Path) -> None:
@@ -18,6 +18,13 @@ def test_flags_win_over_the_environment_over_the_file_over_defaults(tmp_path: Pa
     both = settings(tmp_path, {"out_dir": "flag"}, {"STEMSCRIBE_OUT_DIR": "environment"})
     assert both.out_dir == Path("flag")
     assert both.offline
+
+
+def test_own_catalog_is_relative_to_the_file_that_names_it(tmp_path: Path) -> None:
+    assert settings(tmp_path, {}, {}).catalog is None
+    (tmp_path / "stemscribe.toml").write_text('catalog = "mine.toml"\n')
+    assert settings(tmp_path, {}, {}).catalog == tmp_path / "mine.toml"
+    assert settings(tmp_path, {}, {"STEMSCRIBE_CATALOG": "/other.toml"}).catalog == Path("/other.toml")
 
 
 @pytest.mark.parametrize(("text", "value"), [("1", True), ("yes", True), ("0", False), ("False", False)])

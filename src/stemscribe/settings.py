@@ -24,17 +24,23 @@ class Settings:
     Attributes:
         out_dir: the folder that holds the job folders.
         models_dir: the folder that holds fetched models.
+        venv_dir: the folder that holds the virtual environments.
         offline: whether opening a socket is forbidden.
         hub_endpoint: the base address of the model hub, for those who use a mirror.
+        catalog: a file with models of the user's own, beside the built-in ones.
     """
 
     out_dir: Path
     models_dir: Path
+    venv_dir: Path
     offline: bool = False
     hub_endpoint: str = "https://huggingface.co"
+    catalog: Path | None = None
 
 
-def resolve(flags: Mapping[str, Any], environ: Mapping[str, str], *, root: Path, models_dir: Path) -> Settings:
+def resolve(
+    flags: Mapping[str, Any], environ: Mapping[str, str], *, root: Path, models_dir: Path, venv_dir: Path
+) -> Settings:
     """The settings that hold: a flag wins over `STEMSCRIBE_…`, that over `stemscribe.toml`, that over the default.
 
     Args:
@@ -42,11 +48,12 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str], *, root: Path,
         environ: the process's environment.
         root: the project's folder, where `stemscribe.toml` and `out/` are.
         models_dir: the default folder for models.
+        venv_dir: the default folder for virtual environments.
 
     Raises:
         UsageError: the file or a value in it cannot be understood.
     """
-    values: dict[str, Any] = {"out_dir": root / "out", "models_dir": models_dir}
+    values: dict[str, Any] = {"out_dir": root / "out", "models_dir": models_dir, "venv_dir": venv_dir}
     values |= _from_file(root / SETTINGS_FILE)
     names = [field.name for field in fields(Settings)]
     values |= {name: environ[PREFIX + name.upper()] for name in names if environ.get(PREFIX + name.upper())}
@@ -54,8 +61,10 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str], *, root: Path,
     return Settings(
         out_dir=Path(values["out_dir"]).expanduser(),
         models_dir=Path(values["models_dir"]).expanduser(),
+        venv_dir=Path(values["venv_dir"]).expanduser(),
         offline=_boolean("offline", values.get("offline", False)),
         hub_endpoint=_text("hub_endpoint", values.get("hub_endpoint", Settings.hub_endpoint)).rstrip("/"),
+        catalog=Path(values["catalog"]).expanduser() if "catalog" in values else None,
     )
 
 
@@ -73,7 +82,7 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path} has settings that do not exist: {', '.join(unknown)}.", hint=f"Known: {', '.join(sorted(known))}."
         )
-    for name in values.keys() & {"out_dir", "models_dir"}:
+    for name in values.keys() & {"out_dir", "models_dir", "venv_dir", "catalog"}:
         values[name] = path.parent / _text(name, values[name])  # relative to the file, wherever it is used from
     return values
 

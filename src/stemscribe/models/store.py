@@ -165,6 +165,8 @@ class ModelStore:
             self._announce(
                 f"{folder / file.name} is not what it should be (sha256 {found.found}, expected {found.expected})."
             )
+        if found.status == "unknown":
+            self._announce(f"Nothing tells whether {folder / file.name} is what it should be; it is made anew.")
         if found.whole and found.found:
             receipt[file.name] = see(folder / file.name, found.found)
             write_receipt(folder, receipt)
@@ -182,7 +184,8 @@ class ModelStore:
         return see(folder / file.name, sha256)
 
     def _sources(self, spec: ModelSpec, file: ModelFile) -> list[Source]:
-        local: list[Source] = [File(str(folder.absolute() / spec.name / file.name)) for folder in self.local_folders]
+        folders = self.local_folders if file.sha256 else ()  # without it, any file of that name would do
+        local: list[Source] = [File(str(folder.absolute() / spec.name / file.name)) for folder in folders]
         return [source for source in (*local, *file.sources) if not (self.offline and source.online)]
 
     @contextmanager

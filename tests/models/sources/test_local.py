@@ -1,9 +1,10 @@
+import hashlib
 from dataclasses import replace
 
 import pytest
 
 from stemscribe.errors import FetchError
-from stemscribe.models.sources import Derive, File, Https, Join, SourceError, Target
+from stemscribe.models.sources import ContentError, Convert, Derive, File, Https, Join, PyPI, SourceError, Target, Text
 
 
 def test_file_is_copied(content, target, context, tmp_path):
@@ -80,3 +81,61 @@ def test_conversion_that_fails_is_a_reason(target, context, error):
 
     with pytest.raises(SourceError, match=str(error)):
         Derive("origin", "model.bin", "fail").write(target, replace(context, conversions={"fail": fail}))
+
+
+def test_text_stands_in_the_catalog(target, context):
+    Text('{"name": "Défossez"}').write(target, context)
+    assert target.path.read_text(encoding="utf-8") == '{"name": "Défossez"}'
+
+
+@pytest.fixture
+def converting(context):
+    return replace(context, conversions={"reverse": reverse, "fail": fail})
+
+
+def fail(origin, target):
+    target.write_bytes(b"begun")
+    raise ValueError("not such a file")
+
+
+def of(origin, content, conversion="reverse"):
+    return Convert(origin, conversion, hashlib.sha256(content).hexdigest(), len(content))
+
+
+def test_converted_file_is_made_from_a_verified_origin_which_is_deleted(server, content, target, converting):
+    of(Https(server.serve("/m.th", content)), content).write(target, converting)
+    assert target.path.read_bytes() == content[::-1]
+    assert list(target.path.parent.glob("*origin*")) == []
+
+
+def test_origin_that_is_another_file_is_never_converted(server, content, target, context):
+    def never(origin, target):
+        raise AssertionError("it was converted")
+
+    source = of(Https(server.serve("/m.th", content[::-1])), content, "never")
+    with pytest.raises(ContentError, match="expected sha256"):
+        source.write(target, replace(context, conversions={"never": never}))
+    assert not target.path.exists()
+
+
+def test_cut_download_of_an_origin_goes_on(server, content, target, converting):
+    source = of(Https(server.serve("/m.th", content, cuts=[300_000, 0, 0, 0])), content)
+    with pytest.raises(SourceError, match="cut"):
+        source.write(target, converting)
+    assert target.resumable
+    source.write(target, converting)
+    assert server.ranges_asked()[-1] == "bytes=300000-"
+    assert target.path.read_bytes() == content[::-1]
+
+
+def test_origin_that_cannot_be_converted_is_not_kept(server, content, target, converting):
+    with pytest.raises(SourceError, match="cannot be converted: not such a file"):
+        of(Https(server.serve("/m.th", content)), content, "fail").write(target, converting)
+    assert not target.resumable
+    assert list(target.path.parent.glob("*origin*")) == []
+
+
+def test_conversion_takes_room_for_the_origin_too():
+    https, wheel = Https("https://nowhere.invalid/x"), PyPI("tiny", "1.0", "x")
+    assert (of(https, b"x").copies, of(wheel, b"x").copies) == (2, 3)
+    assert (of(https, b"x").online, of(File("/x"), b"x").online) == (True, False)

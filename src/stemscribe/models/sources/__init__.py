@@ -16,12 +16,13 @@ from typing import TypeAlias
 from stemscribe.models.sources.archives import Npm, PyPI
 from stemscribe.models.sources.base import ContentError, FetchContext, SourceError, Target
 from stemscribe.models.sources.http import Https, Hub
-from stemscribe.models.sources.local import Derive, File, Join, Part
+from stemscribe.models.sources.local import Convert, Derive, File, Join, Part, Text
 
-Source: TypeAlias = Part | Join | Derive
+Source: TypeAlias = Part | Join | Derive | Convert | Text
 
 __all__ = [
     "ContentError",
+    "Convert",
     "Derive",
     "FetchContext",
     "File",
@@ -33,4 +34,5 @@ __all__ = [
     "Source",
     "SourceError",
     "Target",
+    "Text",
 ]

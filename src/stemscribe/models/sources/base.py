@@ -10,6 +10,7 @@ from typing import IO
 import msgspec
 
 from stemscribe.models.convert import Conversion
+from stemscribe.records import sha256_of
 
 BLOCK = 1 << 20
 NOTE = ".json"
@@ -71,6 +72,26 @@ class Target:
                     raise ContentError(f"it goes on after the {self.size:,} bytes that were expected")
                 file.write(block)
                 self.progress(done, total)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the next attempt can go on from what is there: there is a note of a download, or of a piece of it."""
+        return any(self.path.parent.glob(f"{self.path.name}*{NOTE}"))
+
+    def verified(self, published: str | None) -> str:
+        """The sha256 of what was written, once it is what the catalog, or else its publisher, says it is.
+
+        Raises:
+            ContentError: it is not.
+        """
+        size = self.path.stat().st_size
+        if self.size is not None and size != self.size:
+            raise ContentError(f"expected {self.size:,} bytes, got {size:,}")
+        found = sha256_of(self.path)
+        expected = self.sha256 or published
+        if expected and found != expected:
+            raise ContentError(f"expected sha256 {expected}, got {found}")
+        return found
 
     def discard(self) -> None:
         """Delete what was written, with its note and the pieces beside it."""

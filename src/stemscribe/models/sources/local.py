@@ -1,4 +1,4 @@
-"""Sources made of what is at hand: a local file, several sources joined, another model converted."""
+"""Sources made of what is at hand: a local file, the catalog's own words, several sources joined, another converted."""
 
 from __future__ import annotations
 
@@ -38,6 +38,21 @@ class File(BaseSource, frozen=True, tag="file"):
                 yield from blocks_of(file)
         except OSError as error:
             raise SourceError(error.strerror or type(error).__name__) from error
+
+
+class Text(BaseSource, frozen=True, tag="text"):
+    """A small file whose content stands in the catalog itself."""
+
+    content: Annotated[str, msgspec.Meta(min_length=1)]
+    online: ClassVar[bool] = False
+    copies: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return "the catalog itself"
+
+    def write(self, target: Target, context: FetchContext) -> None:
+        """Write the content to the target, in UTF-8."""
+        target.pour([self.content.encode()])
 
 
 Part: TypeAlias = Hub | Https | PyPI | Npm | File
@@ -93,13 +108,63 @@ class Derive(BaseSource, frozen=True, tag="derive"):
 
     def write(self, target: Target, context: FetchContext) -> None:
         """Fetch the other model and convert its file into the target."""
-        convert = context.conversions.get(self.conversion)
-        if convert is None:
-            raise SourceError(f"there is no conversion called {self.conversion}")
         try:
-            convert(context.fetch_model(self.model) / self.file, target.path)
-        except (ModelError, ValueError) as error:
+            origin = context.fetch_model(self.model) / self.file
+        except ModelError as error:
             raise SourceError(str(error)) from error
+        _convert(self.conversion, origin, target, context)
+
+
+class Convert(BaseSource, frozen=True, tag="convert"):
+    """A file made from a download of its own, which is verified before, and deleted after it was converted.
+
+    What comes of it may have no sha256 in the catalog: it is given by that of the origin and by the conversion.
+
+    Attributes:
+        origin: where the file to convert may be had.
+        sha256: of that file.
+        size: of that file, in bytes.
+    """
+
+    origin: Part
+    conversion: str
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    size: Annotated[int, msgspec.Meta(gt=0)]
+
+    @property
+    def online(self) -> bool:
+        """Whether the origin needs the network."""
+        return self.origin.online
+
+    @property
+    def copies(self) -> int:
+        """The origin, and what is made of it."""
+        return 1 + self.origin.copies
+
+    def __str__(self) -> str:
+        return f"{self.conversion} of {self.origin}"
+
+    def write(self, target: Target, context: FetchContext) -> None:
+        """Fetch the origin beside the target, verify it, and convert it."""
+        path = target.path.with_name(f"{target.path.name}.origin")
+        origin = Target(path, self.size, self.sha256, target.progress)
+        origin.verified(self.origin.write(origin, context))
+        try:
+            _convert(self.conversion, path, target, context)
+        except SourceError:
+            origin.discard()  # what cannot be converted now cannot be at the next attempt
+            raise
+        origin.discard()
+
+
+def _convert(conversion: str, origin: Path, target: Target, context: FetchContext) -> None:
+    convert = context.conversions.get(conversion)
+    if convert is None:
+        raise SourceError(f"there is no conversion called {conversion}")
+    try:
+        convert(origin, target.path)
+    except (ModelError, ValueError) as error:
+        raise SourceError(f"{origin.name} cannot be converted: {error}") from error
 
 
 def _taken_up(pieces: list[Path]) -> Iterator[bytes]:
