@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from platformdirs import user_cache_path
+
+from stemscribe.environments.interpreter import python_in
 
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT.parent / "shared" / "corpus"
@@ -36,6 +40,50 @@ def model(models_dir: Path):  # type: ignore[no-untyped-def]
         return models_dir / name
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def venv_dir() -> Path:
+    """The folder of the project's virtual environments."""
+    return Path(os.environ.get("STEMSCRIBE_VENV_DIR") or ROOT / "venv")
+
+
+@pytest.fixture(scope="session")
+def demucs_python(venv_dir: Path) -> Path:
+    """The Python of the environment that has torch."""
+    python = python_in(venv_dir / "demucs")
+    if not python.exists():
+        pytest.skip("needs venv/demucs: ./bootstrap.sh --env demucs")
+    return python
+
+
+MAKE_MODEL = """
+import importlib, json, sys
+import torch
+from safetensors.torch import save_file
+path, klass, kwargs, seed = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4])
+torch.manual_seed(seed)
+module, _, name = klass.rpartition(".")
+model = getattr(importlib.import_module(module), name)(**kwargs)
+state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+save_file(state, path, metadata={"klass": klass, "args": "[]", "kwargs": json.dumps(kwargs)})
+"""
+HTDEMUCS = "demucs.htdemucs.HTDemucs"
+SMALL_HTDEMUCS = {"channels": 8, "depth": 4, "t_layers": 1, "bottom_channels": 16, "t_heads": 2, "segment": 1}
+
+
+@pytest.fixture(scope="session")
+def make_model(demucs_python: Path):  # type: ignore[no-untyped-def]
+    """Writes a small random model of Demucs' as a safetensors file, and gives its folder."""
+
+    def make(path: Path, seed: int = 0, klass: str = HTDEMUCS, **sizes: object) -> Path:
+        kwargs = {"sources": ["drums", "bass", "other", "vocals"], **(sizes or SMALL_HTDEMUCS)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        command = [demucs_python, "-W", "ignore", "-c", MAKE_MODEL, path, klass, json.dumps(kwargs), str(seed)]
+        subprocess.run(command, check=True)
+        return path.parent
+
+    return make
 
 
 @pytest.fixture(scope="session")

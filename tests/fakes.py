@@ -25,6 +25,9 @@ class FakeSeparator:
     runtime: str = "arithmetic"
     windows: int = 0
 
+    def load(self) -> None:
+        """There is nothing to load."""
+
     def separate(self, mix: Array) -> Array:
         assert mix.shape == (self.channels, self.window_frames)
         self.windows += 1

@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-StemSet = Literal["two", "four"]
+Engine = Literal["auto", "onnx", "torch"]
+StemSet = Literal["two", "four", "six"]
 StemFormat = Literal["wav", "flac", "mp3"]
 StemSubtype = Literal["pcm16", "pcm24", "float"]
 ClipMode = Literal["rescale", "clamp", "none"]
-Device = Literal["auto", "cpu", "cuda", "coreml"]
+Device = Literal["auto", "cpu", "cuda", "mps", "coreml"]
 AsrAudio = Literal["mix", "vocals"]

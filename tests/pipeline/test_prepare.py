@@ -9,6 +9,8 @@ from stemscribe.jobs.job import Options
 from stemscribe.models.spec import Catalog, load_catalog
 from stemscribe.pipeline.prepare import Request, checked, latest_or_new
 
+VENVS = Path("nowhere")
+
 
 @pytest.fixture(scope="module")
 def catalog() -> Catalog:
@@ -16,11 +18,11 @@ def catalog() -> Catalog:
 
 
 def prepare(out: Path, request: Request, catalog: Catalog) -> JobFolder:
-    return create(out, checked(request, catalog))
+    return create(out, checked(request, catalog, VENVS))
 
 
 def prepare_or_continue(out: Path, request: Request, catalog: Catalog) -> tuple[JobFolder, bool]:
-    return latest_or_new(out, checked(request, catalog))
+    return latest_or_new(out, checked(request, catalog, VENVS))
 
 
 @pytest.fixture
@@ -60,18 +62,18 @@ def test_however_the_path_is_spelt_it_is_the_same_job(tmp_path: Path, film: Path
 
 
 def test_a_model_that_knows_english_only_is_not_asked_for_the_language(film: Path, catalog: Catalog) -> None:
-    assert checked(Request(film, options=Options(model="tiny.en")), catalog).source_language == "en"
+    assert checked(Request(film, options=Options(model="tiny.en")), catalog, VENVS).source_language == "en"
 
 
 @pytest.mark.parametrize(("named", "code"), [("hin", "hi"), ("tl", "tl"), ("jw", "jw"), ("nob", "no"), ("EN", "en")])
 def test_languages_by_any_of_their_names(film: Path, catalog: Catalog, named: str, code: str) -> None:
-    assert checked(Request(film, source_language=named), catalog).source_language == code
+    assert checked(Request(film, source_language=named), catalog, VENVS).source_language == code
 
 
 def test_a_guessed_length_is_no_reason_to_refuse_a_start(tmp_path: Path, catalog: Catalog) -> None:
     film = write_film(tmp_path / "film.aac", [(tone(20), "eng")], codec="aac")
     request = Request(film, options=Options(start_time=3000.0))
-    assert checked(request, catalog).options.start_time == 3000.0  # demux will know
+    assert checked(request, catalog, VENVS).options.start_time == 3000.0  # demux will know
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,13 @@ import pytest
 
 from fakes import tone, write_film
 from stemscribe.audio.probe import identity
+from stemscribe.environments.installed import site_packages
 from stemscribe.errors import JobLocked, MediaError, StageError, StorageError
 from stemscribe.jobs.folder import JobFolder, create
 from stemscribe.jobs.job import Job, Options
 from stemscribe.models.store import ModelStore
 from stemscribe.pipeline import runner
+from stemscribe.pipeline.fingerprint import fingerprint
 from stemscribe.pipeline.reporter import (
     Event,
     JobCompleted,
@@ -33,6 +35,9 @@ from stemscribe.pipeline.reporter import (
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
 from stemscribe.pipeline.workflows import Step, Workflow
 
+NOWHERE = Path("nowhere")  # these stages need no environment
+UNREHEARSED = runner.Rules(rehearse=False)
+
 
 @dataclass
 class Sums:
@@ -42,9 +47,9 @@ class Sums:
     inputs: tuple[str, ...] = ()
     adds: int = 1
     version: int = 1
-    packages: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
     parameters: dict[str, object] = field(default_factory=dict)
+    built_with: dict[str, tuple[str, ...]] = field(default_factory=dict)
     runs: int = 0
     before: Callable[[StageContext], None] = field(default=lambda context: None)
 
@@ -53,6 +58,9 @@ class Sums:
 
     def models(self, options: Options) -> tuple[str, ...]:
         return ()
+
+    def packages(self, options: Options) -> dict[str, tuple[str, ...]]:
+        return self.built_with
 
     def run(self, context: StageContext) -> None:
         self.runs += 1
@@ -83,7 +91,7 @@ def models(tmp_path: Path) -> ModelStore:
 
 def run(folder: JobFolder, models: ModelStore) -> list[Event]:
     events: list[Event] = []
-    runner.run(folder, models, events.append)
+    runner.run(folder, models, NOWHERE, events.append, UNREHEARSED)
     return events
 
 
@@ -136,7 +144,7 @@ def test_a_failure_is_recorded_and_the_next_run_goes_on(
     stages[1].before = fail
     events: list[Event] = []
     with pytest.raises(StageError, match=r"two failed: no such luck\."):
-        runner.run(folder, models, events.append)
+        runner.run(folder, models, NOWHERE, events.append, UNREHEARSED)
     assert [type(event) for event in events[-2:]] == [StageFailed, JobFailed]
     record = folder.manifest.stage("two")
     assert (record.status, record.artefacts) == ("failed", ())
@@ -241,7 +249,7 @@ def test_an_interruption_is_told(stages: list[Sums], folder: JobFolder, models: 
     stages[0].before = lambda context: (_ for _ in ()).throw(KeyboardInterrupt)  # type: ignore[assignment]
     events: list[Event] = []
     with pytest.raises(KeyboardInterrupt):
-        runner.run(folder, models, events.append)
+        runner.run(folder, models, NOWHERE, events.append, UNREHEARSED)
     assert events[-1] == StageInterrupted("one")
 
 
@@ -318,7 +326,7 @@ def test_what_is_said_word_for_word(
 def test_results_are_handed_out_whole(
     stages: list[Sums], folder: JobFolder, models: ModelStore, tmp_path: Path
 ) -> None:
-    outcome = runner.run(folder, models)
+    outcome = runner.run(folder, models, NOWHERE, rules=UNREHEARSED)
     handed = outcome.hand_out("three", tmp_path / "there")
     assert [path.read_text() for path in handed] == ["112"]
     assert [path.name for path in (tmp_path / "there").iterdir()] == ["three.txt"]
@@ -336,20 +344,36 @@ def test_the_manifest_says_nothing_of_this_machine(stages: list[Sums], folder: J
     assert set(json.loads(text)["stages"]) == {"one", "two", "three"}
 
 
-def test_fingerprints_follow_what_matters(folder: JobFolder) -> None:
-    from stemscribe.pipeline.fingerprint import fingerprint
+def test_fingerprints_follow_what_matters(folder: JobFolder, tmp_path: Path) -> None:
+    stage, job = (
+        Sums("one", ("mix",), depends_on=("model", "source_language"), built_with={"core": ("click",)}),
+        folder.job,
+    )
 
-    stage, job = Sums("one", ("mix",), depends_on=("model", "source_language"), packages=("click",)), folder.job
-    same = fingerprint(stage, job, {"mix": "a"}, {"whisper": "w"})
-    assert fingerprint(stage, replace(job, id="other", media="/elsewhere"), {"mix": "a"}, {"whisper": "w"}) == same
+    def of(stage: Sums, job: Job, mix: str = "a", whisper: str = "w") -> str:
+        return fingerprint(stage, job, {"mix": mix}, {"whisper": whisper}, tmp_path)
+
+    same = of(stage, job)
+    assert of(stage, replace(job, id="other", media="/elsewhere")) == same
     different = [
-        fingerprint(stage, job, {"mix": "b"}, {"whisper": "w"}),
-        fingerprint(stage, job, {"mix": "a"}, {"whisper": "v"}),
-        fingerprint(stage, replace(job, options=Options(model="x")), {"mix": "a"}, {"whisper": "w"}),
-        fingerprint(stage, replace(job, source_language="hi"), {"mix": "a"}, {"whisper": "w"}),
-        fingerprint(replace(stage, parameters={"pad": 1}), job, {"mix": "a"}, {"whisper": "w"}),
-        fingerprint(replace(stage, version=2), job, {"mix": "a"}, {"whisper": "w"}),
-        fingerprint(replace(stage, packages=("rich",)), job, {"mix": "a"}, {"whisper": "w"}),
+        of(stage, job, mix="b"),
+        of(stage, job, whisper="v"),
+        of(stage, replace(job, options=Options(model="x"))),
+        of(stage, replace(job, source_language="hi")),
+        of(replace(stage, parameters={"pad": 1}), job),
+        of(replace(stage, version=2), job),
+        of(replace(stage, built_with={"core": ("rich",)}), job),
     ]
     assert same not in different
-    assert fingerprint(stage, replace(job, options=Options(threads=3)), {"mix": "a"}, {"whisper": "w"}) == same
+    assert of(stage, replace(job, options=Options(threads=3))) == same
+
+
+def test_fingerprints_follow_other_environments_too(folder: JobFolder, tmp_path: Path) -> None:
+    stage = Sums("one", built_with={"demucs": ("torch",)})
+    (tmp_path / "demucs" / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
+    site = site_packages(tmp_path / "demucs")
+    seen = {fingerprint(stage, folder.job, {}, {}, tmp_path)}
+    for version in ("2.5.1", "2.9.1"):
+        (site / f"torch-{version}.dist-info").mkdir()
+        seen.add(fingerprint(stage, folder.job, {}, {}, tmp_path))
+    assert len(seen) == 3

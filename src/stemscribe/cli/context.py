@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stemscribe.pipeline.prepare import Request
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+PROJECT = Path(__file__).resolve().parents[3]  # environments belong to the project, wherever it is called from
 ROOT_VARIABLE = "STEMSCRIBE_ROOT"  # set by the scripts in the project's folder
 
 
@@ -80,10 +81,10 @@ def stem_options() -> tuple[Callable[[Function], Function], ...]:
     return (
         click.option(
             "--stems",
-            type=click.Choice(["two", "four"]),
+            type=click.Choice(["two", "four", "six"]),
             default="two",
             show_default=True,
-            help="two: vocals and accompaniment; four: drums, bass, other and vocals.",
+            help="two: vocals and accompaniment; four: drums, bass, other and vocals; six: guitar and piano too.",
         ),
         click.option("--stem-format", type=click.Choice(["wav", "flac", "mp3"]), default="wav", show_default=True),
         click.option(
@@ -97,7 +98,15 @@ def stem_options() -> tuple[Callable[[Function], Function], ...]:
             help="What is done about a stem that exceeds full scale.",
         ),
         click.option(
-            "--device", type=click.Choice(["auto", "cpu", "cuda", "coreml"]), default="auto", show_default=True
+            "--engine",
+            type=click.Choice(["auto", "onnx", "torch"]),
+            default="auto",
+            show_default=True,
+            help="What separates; auto: torch on a GPU that works, else onnx.",
+        ),
+        click.option("--separation-model", default="htdemucs", show_default=True, help="Demucs model."),
+        click.option(
+            "--device", type=click.Choice(["auto", "cpu", "cuda", "mps", "coreml"]), default="auto", show_default=True
         ),
         click.option("--threads", type=click.IntRange(0), default=0, help="For models on a CPU; 0: as they like."),
     )
@@ -109,7 +118,8 @@ def settings(**flags: Any) -> Settings:
 
     # As short as it can be said from here, since the paths in the log are made from it.
     root = Path(console.relative(Path(os.environ.get(ROOT_VARIABLE) or ".").absolute()))
-    return resolve(flags, os.environ, root=root, models_dir=user_cache_path("stemscribe") / "models")
+    models_dir = user_cache_path("stemscribe") / "models"
+    return resolve(flags, os.environ, root=root, models_dir=models_dir, venv_dir=PROJECT / "venv")
 
 
 def store(chosen: Settings, shown: console.Display | None = None) -> ModelStore:
@@ -119,7 +129,7 @@ def store(chosen: Settings, shown: console.Display | None = None) -> ModelStore:
 
     return ModelStore(
         chosen.models_dir,
-        load_catalog(),
+        load_catalog(chosen.catalog),
         offline=chosen.offline,
         hub_endpoint=chosen.hub_endpoint,
         announce=console.say,

@@ -32,7 +32,9 @@ def command(
     from stemscribe.pipeline.prepare import checked
 
     chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline)
-    folder = create(chosen.out_dir, checked(request(media, workflow, flags), load_catalog()))
+    folder = create(
+        chosen.out_dir, checked(request(media, workflow, flags), load_catalog(chosen.catalog), chosen.venv_dir)
+    )
     if as_json:
         console.answer_json(folder.job)
     else:

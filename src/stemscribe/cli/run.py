@@ -18,6 +18,10 @@ _ANSWERS = ("vocals", "accompaniment", "drums", "bass", "other", "srt", "text") 
 @click.option("--media", type=click.Path(path_type=Path), help="Prepare a job for this film, then run it.")
 @click.option("--workflow", default="transcribe", show_default=True, help="With --media: separate or transcribe.")
 @click.option("--new", is_flag=True, help="With --media: a new job, even if there is one for the same request.")
+@click.option(
+    "--rehearse", "only_rehearse", is_flag=True, help="Only find out whether it will work, and what it needs."
+)
+@click.option("--force", is_flag=True, help="Run it even if it will not fit in memory or on the disk.")
 @click.option("--json", "as_json", is_flag=True, help="Events on stdout, one JSON object a line.")
 @job_options
 @place_options
@@ -26,6 +30,8 @@ def command(
     media: Path | None,
     workflow: str,
     new: bool,
+    only_rehearse: bool,
+    force: bool,
     as_json: bool,
     out_dir: Path | None,
     models_dir: Path | None,
@@ -42,7 +48,7 @@ def command(
         raise click.UsageError(f"A job is as it was prepared: {', '.join(given)} cannot be changed. Prepare a new one.")
     from stemscribe.jobs.folder import create, find
     from stemscribe.pipeline.prepare import checked, latest_or_new
-    from stemscribe.pipeline.runner import run
+    from stemscribe.pipeline.runner import Rules, rehearse, run
 
     chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline)
     with console.display(as_json=as_json) as shown:
@@ -50,11 +56,18 @@ def command(
         if media is None:
             folder = find(chosen.out_dir, str(job_id))
         else:
-            job = checked(request(media, workflow, flags), models.catalog)
+            job = checked(request(media, workflow, flags), models.catalog, chosen.venv_dir)
             folder, made = (create(chosen.out_dir, job), True) if new else latest_or_new(chosen.out_dir, job)
             console.say(f"Job created: {folder.path.name}" if made else f"Going on with {folder.path.name}")
-        outcome = run(folder, models, shown.show)
-    if not as_json:
+        rules = Rules(force=force)
+        if only_rehearse:
+            expected = rehearse(folder, models, chosen.venv_dir, shown.show, rules)
+        else:
+            outcome = run(folder, models, chosen.venv_dir, shown.show, rules)
+    if only_rehearse:
+        if not as_json:
+            console.answer(f"{folder.path.name} will work: {expected}")
+    elif not as_json:
         for name in _ANSWERS:
             if name in outcome.artefacts:
                 console.answer(console.relative(outcome.artefacts[name]))

@@ -44,10 +44,10 @@ def command(
     with console.display() as shown:
         models = store(chosen, shown)
         # All of them are checked before the first is separated.
-        jobs = [checked(request(file, "separate", flags), models.catalog) for file in files]
+        jobs = [checked(request(file, "separate", flags), models.catalog, chosen.venv_dir) for file in files]
         for job, place in zip(jobs, targets, strict=True):
             folder, _ = latest_or_new(chosen.out_dir, job)
-            outcome = run(folder, models, shown.show)
+            outcome = run(folder, models, chosen.venv_dir, shown.show)
             for path in outcome.hand_out("source_separation", place):
                 console.answer(console.relative(path))
 

@@ -17,6 +17,8 @@ from stemscribe.arrays import Array
 from stemscribe.choices import Device
 from stemscribe.errors import UsageError
 
+OnnxDevice = Literal["cpu", "cuda", "coreml"]
+
 
 class Graph(Protocol):
     """A loaded graph."""
@@ -31,7 +33,7 @@ class Runtime:
     """What runs graphs, and where."""
 
     package: Literal["openvino", "onnxruntime"]
-    device: Literal["cpu", "cuda", "coreml"]
+    device: OnnxDevice
 
     def __str__(self) -> str:
         return f"{self.package} {import_module(f'stemscribe.inference.{self.package}').version()} on {self.device}"
@@ -46,15 +48,14 @@ def choose_runtime(device: Device = "auto") -> Runtime:
     from stemscribe.inference import onnxruntime
 
     offered = onnxruntime.available_devices()
-    if device == "auto":
-        device = "cuda" if "cuda" in offered else "cpu"
-    if device not in offered:
+    wanted = ("cuda" if "cuda" in offered else "cpu") if device == "auto" else device
+    if wanted == "mps" or wanted not in offered:
         raise UsageError(
             f"Device {device} is not to be had here: onnxruntime offers {', '.join(offered)}.",
             hint="Leave out --device, or install a runtime for it (for CUDA: onnxruntime-gpu).",
         )
-    lean = device == "cpu" and importlib.util.find_spec("openvino") is not None
-    return Runtime("openvino" if lean else "onnxruntime", device)
+    lean = wanted == "cpu" and importlib.util.find_spec("openvino") is not None
+    return Runtime("openvino" if lean else "onnxruntime", wanted)
 
 
 def load_graph(path: Path, runtime: Runtime, *, threads: int = 0) -> Graph:

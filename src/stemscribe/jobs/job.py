@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stemscribe.choices import AsrAudio, ClipMode, Device, StemFormat, StemSet, StemSubtype
+from stemscribe.choices import AsrAudio, ClipMode, Device, Engine, StemFormat, StemSet, StemSubtype
 from stemscribe.timebase import Seconds
 
 
@@ -16,7 +16,10 @@ class Options:
         audio_track: number (from 0) or language of the audio track; empty for the best guess.
         start_time: where to begin, on the film's clock.
         end_time: where to stop, on the film's clock; `None` for the end.
-        stems: `two` are vocals and accompaniment, `four` are drums, bass, other and vocals.
+        engine: what computes the separation model.
+        separation_model: its name.
+        stems: `two` are vocals and accompaniment, `four` are drums, bass, other and vocals, `six` are these with guitar
+            and piano.
         stem_format: file format of the stems.
         stem_subtype: sample format of the stems.
         clip_mode: what is done about a stem that exceeds full scale.
@@ -29,6 +32,8 @@ class Options:
     audio_track: str = ""
     start_time: Seconds = 0.0
     end_time: Seconds | None = None
+    engine: Engine = "auto"
+    separation_model: str = "htdemucs"
     stems: StemSet = "two"
     stem_format: StemFormat = "wav"
     stem_subtype: StemSubtype = "pcm16"

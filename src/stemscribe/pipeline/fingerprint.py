@@ -6,12 +6,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
+from stemscribe.environments.installed import versions
+from stemscribe.environments.profile import CORE
 from stemscribe.jobs.job import Job
 from stemscribe.pipeline.stage import Stage
 
 
-def fingerprint(stage: Stage, job: Job, inputs: Mapping[str, str], models: Mapping[str, str]) -> str:
+def fingerprint(
+    stage: Stage, job: Job, inputs: Mapping[str, str], models: Mapping[str, str], environments: Path
+) -> str:
     """The fingerprint of a stage's result.
 
     Args:
@@ -19,11 +24,15 @@ def fingerprint(stage: Stage, job: Job, inputs: Mapping[str, str], models: Mappi
         job: the request.
         inputs: by artefact name, the SHA-256 of what it reads; a stage without inputs depends on the film itself.
         models: by model name, the digest of its files.
+        environments: the folder of virtual environments.
     """
     facts = {
         "stage": stage.name,
         "version": stage.version,
-        "packages": {name: _version(name) for name in stage.packages},
+        "packages": {
+            environment: _versions(environment, names, environments)
+            for environment, names in stage.packages(job.options).items()
+        },
         "options": {name: _option(job, name) for name in stage.depends_on},
         "parameters": dict(stage.parameters),
         "film": "" if stage.inputs else job.media_identity,
@@ -35,6 +44,12 @@ def fingerprint(stage: Stage, job: Job, inputs: Mapping[str, str], models: Mappi
 
 def _option(job: Job, name: str) -> object:
     return job.source_language if name == "source_language" else getattr(job.options, name)
+
+
+def _versions(environment: str, names: tuple[str, ...], environments: Path) -> dict[str, str]:
+    if environment == CORE:  # where this runs
+        return {name: _version(name) for name in names}
+    return versions(environments / environment, names)
 
 
 def _version(package: str) -> str:

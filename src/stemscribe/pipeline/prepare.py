@@ -12,11 +12,11 @@ from stemscribe import __version__
 from stemscribe.audio.probe import Media, check_decodable, identity, probe
 from stemscribe.audio.writer import check_format
 from stemscribe.errors import RecordError, UsageError
-from stemscribe.inference import choose_runtime
 from stemscribe.jobs.folder import JobFolder, all_jobs, create
 from stemscribe.jobs.job import Job, Options
 from stemscribe.languages import AUTO
 from stemscribe.models.spec import Catalog
+from stemscribe.pipeline.engines import choose_engine
 from stemscribe.pipeline.workflows import workflow_named
 from stemscribe.speech.faster_whisper import ENGINE, whisper_code
 from stemscribe.timebase import clock
@@ -48,18 +48,24 @@ def latest_or_new(out_dir: Path, job: Job) -> tuple[JobFolder, bool]:
     return create(out_dir, job), True
 
 
-def checked(request: Request, catalog: Catalog) -> Job:
+def checked(request: Request, catalog: Catalog, environments: Path) -> Job:
     """The job that a request makes, without an id yet (`jobs.folder.create` gives it one); nothing is written.
+
+    Args:
+        request: what is asked for.
+        catalog: the models that there are.
+        environments: the folder of virtual environments.
 
     Raises:
         UsageError: the request cannot be meant as it stands.
+        EnvironmentBroken: it needs an environment that is not there.
         MediaError: the film cannot be used.
     """
     options = replace(request.options, model=_model(request.options.model, catalog))
     workflow = workflow_named(request.workflow)
     language = _language(request.source_language)
     check_format(options.stem_format, options.stem_subtype)
-    choose_runtime(options.device)
+    choose_engine(options, catalog, environments)
     if any(options.model in step.stage.models(options) for step in workflow.steps):
         language = _spoken(options.model, language)
     if options.end_time is not None and options.end_time <= options.start_time:

@@ -16,6 +16,17 @@ class JobStarted:
 
 
 @dataclass(frozen=True)
+class Rehearsed:
+    """What the job will need: `film` and `seconds` are 0 where the film's length is not known."""
+
+    job: str
+    film: Seconds
+    seconds: Seconds
+    memory_bytes: int
+    disk_bytes: int
+
+
+@dataclass(frozen=True)
 class StageStarted:
     stage: str
     position: int
@@ -69,6 +80,7 @@ class JobFailed:
 
 Event = (
     JobStarted
+    | Rehearsed
     | StageStarted
     | StageProgressed
     | StageSkipped

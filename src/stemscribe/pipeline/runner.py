@@ -11,8 +11,9 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -22,12 +23,15 @@ from stemscribe.jobs.folder import JobFolder
 from stemscribe.jobs.job import Job, Options
 from stemscribe.jobs.manifest import ArtefactRecord, StageRecord
 from stemscribe.models.store import ModelStore
+from stemscribe.pipeline.engines import choose_engine
 from stemscribe.pipeline.fingerprint import fingerprint
 from stemscribe.pipeline.logs import logged_to
+from stemscribe.pipeline.rehearsal import Expectation, Rehearsal, check_fits
 from stemscribe.pipeline.reporter import (
     JobCompleted,
     JobFailed,
     JobStarted,
+    Rehearsed,
     Reporter,
     StageCompleted,
     StageFailed,
@@ -68,42 +72,104 @@ class Outcome:
         return handed
 
 
-def run(folder: JobFolder, models: ModelStore, report: Reporter = lambda event: None) -> Outcome:
+@dataclass(frozen=True)
+class Rules:
+    """How careful a run is.
+
+    Attributes:
+        rehearse: whether the job is rehearsed before its first stage, and refused when it will not fit.
+        force: whether one that will not fit is run all the same.
+        is_rehearsal: whether this run is itself one.
+    """
+
+    rehearse: bool = True
+    force: bool = False
+    is_rehearsal: bool = False
+
+
+def run(
+    folder: JobFolder,
+    models: ModelStore,
+    environments: Path,
+    report: Reporter = lambda event: None,
+    rules: Rules = Rules(),
+) -> Outcome:
     """Run a job to its end, from wherever it stands.
 
     Args:
         folder: the job.
         models: where models come from.
+        environments: the folder of virtual environments.
         report: told of everything that happens.
+        rules: how careful to be.
 
     Raises:
         JobLocked: another process is running it.
         StemscribeError: it cannot be completed; what was made stays, and the next run goes on from there.
     """
+    started = time.monotonic()
+    with _opened(folder, models, environments, report, rules) as one_run:
+        paths = one_run.complete()
+        seconds = time.monotonic() - started
+        log.info("✅ Job %s: COMPLETED (%.1fs)", folder.job.id, seconds)
+        report(JobCompleted(folder.job.id, seconds))
+        return Outcome(folder, paths)
+
+
+def rehearse(
+    folder: JobFolder,
+    models: ModelStore,
+    environments: Path,
+    report: Reporter = lambda event: None,
+    rules: Rules = Rules(),
+) -> Expectation:
+    """Rehearse a job, even if that was done before, and run none of it.
+
+    Raises:
+        JobLocked: another process is running it.
+        StemscribeError: it would not work, or will not fit.
+    """
+    with _opened(folder, models, environments, report, rules) as one_run:
+        return one_run.rehearse(fresh=True)
+
+
+@contextmanager
+def _opened(
+    folder: JobFolder, models: ModelStore, environments: Path, report: Reporter, rules: Rules
+) -> Iterator[_Run]:
+    """A run of a job, for as long as nobody else may run it; what goes wrong in it is reported."""
     with folder.locked(), logged_to(folder.log_path):
         folder.sweep()
         job = folder.job
-        started = time.monotonic()
         log.info("job %s: %s of %s", job.id, job.workflow, job.media)
         report(JobStarted(job.id, str(folder.path)))
         try:
-            paths = _Run(folder, job, workflow_named(job.workflow), models, report).complete()
+            workflow = workflow_named(job.workflow)
+            job = _decided(job, workflow, models, environments)
+            yield _Run(folder, job, workflow, models, environments, report, rules)
         except StemscribeError as error:
             log.debug("job %s failed: %s", job.id, error, exc_info=error)
             report(JobFailed(job.id, error.message, error.hint))
             raise
-        seconds = time.monotonic() - started
-        log.info("✅ Job %s: COMPLETED (%.1fs)", job.id, seconds)
-        report(JobCompleted(job.id, seconds))
-        return Outcome(folder, paths)
 
 
 class _Run:
     """One run of one job."""
 
-    def __init__(self, folder: JobFolder, job: Job, workflow: Workflow, models: ModelStore, report: Reporter) -> None:
+    def __init__(
+        self,
+        folder: JobFolder,
+        job: Job,
+        workflow: Workflow,
+        models: ModelStore,
+        environments: Path,
+        report: Reporter,
+        rules: Rules,
+    ) -> None:
         self._folder, self._job, self._workflow = folder, job, workflow
-        self._models, self._report = models, report
+        self._models, self._environments, self._report = models, environments, report
+        self._rules = rules
+        self._has_begun = not rules.rehearse or rules.is_rehearsal
         self._artefacts: dict[str, ArtefactRecord] = {}
 
     @property
@@ -116,6 +182,16 @@ class _Run:
         for position, step in enumerate(self._workflow.steps):
             self._step(position, step)
         return self.paths
+
+    def rehearse(self, *, fresh: bool = False) -> Expectation:
+        """Find out by a rehearsal that the job will work, and that it fits."""
+        self._check()
+        rehearsal = Rehearsal(self._folder, self._job, self._workflow, self._models, self._environments)
+        expected = rehearsal.expectation(fresh=fresh)
+        self._report(Rehearsed(self._job.id, **asdict(expected)))
+        if not self._rules.force:
+            check_fits(self._folder.path, expected)
+        return expected
 
     def _check(self) -> None:
         """Find out what would fail later: a film that is gone or changed, a model that cannot be had."""
@@ -130,7 +206,7 @@ class _Run:
         stage = step.stage
         inputs = {name: self._artefacts[name].sha256 for name in stage.inputs}
         digests = {name: self._models.spec(name).digest for name in stage.models(self._job.options)}
-        wanted = fingerprint(stage, self._job, inputs, digests)
+        wanted = fingerprint(stage, self._job, inputs, digests, self._environments)
         record = self._folder.manifest.stage(stage.name)
         if record.status == "completed" and record.fingerprint == wanted:
             damaged = [artefact.path for artefact in record.artefacts if not self._folder.is_whole(artefact)]
@@ -145,6 +221,9 @@ class _Run:
             log.info("what %s depends on has changed: it runs again", stage.name)
         if not stage.inputs:
             _check_film(self._job)
+        if not self._has_begun:
+            self.rehearse()
+            self._has_begun = True
         log.info("▶️  Stage %s: STARTING", stage.name)
         self._report(StageStarted(stage.name, position, len(self._workflow.steps)))
         with logged_to(self._folder.path / step.folder / "stage.log"):
@@ -171,6 +250,8 @@ class _Run:
             log.debug("the traceback of this failure:", exc_info=error)
             log.error("❌ Stage %s: FAILED", stage.name)
             self._record_if_possible(step, ended(status="failed", error=str(failure)))
+            if failure is error:
+                raise
             raise failure from error
         done = ended(status="completed", artefacts=artefacts)
         self._record(step, done)
@@ -202,8 +283,10 @@ class _Run:
             inputs={name: self.paths[name] for name in stage.inputs},
             outputs={artefact.name: drafts / artefact.file for artefact in outputs},
             models={name: self._models.fetch(name) for name in stage.models(self._job.options)},
+            environments=self._environments,
             scratch=scratch,
             progress=_Throttle(lambda progress: self._report(StageProgressed(stage.name, progress))),
+            rehearsal=self._rules.is_rehearsal,
         )
         stage.run(context)
         try:
@@ -227,6 +310,15 @@ class _Run:
 
     def _all_models(self, options: Options) -> list[str]:
         return list(dict.fromkeys(name for step in self._workflow.steps for name in step.stage.models(options)))
+
+
+def _decided(job: Job, workflow: Workflow, models: ModelStore, environments: Path) -> Job:
+    """The job with what was left open decided for this machine."""
+    if not any("engine" in step.stage.depends_on for step in workflow.steps):
+        return job
+    choice = choose_engine(job.options, models.catalog, environments)
+    log.info("engine %s: %s", choice.options.engine, choice.why)
+    return replace(job, options=choice.options)
 
 
 def _check_film(job: Job) -> None:

@@ -56,16 +56,20 @@ class StageContext:
         inputs: by artefact name, the files that earlier stages made.
         outputs: by artefact name, temporary paths; the runner renames them when `run` returns.
         models: by model name, the folders they were fetched to.
+        environments: the folder of virtual environments, for a stage that does not work in `core` alone.
         scratch: a folder that survives an interruption, and goes once the stage is completed.
         progress: told how far the work has come.
+        rehearsal: whether this is only to find out if all of it works: then nothing may be left untried.
     """
 
     job: Job
     inputs: Mapping[str, Path]
     outputs: Mapping[str, Path]
     models: Mapping[str, Path]
+    environments: Path
     scratch: Path
     progress: Callable[[Progress], None]
+    rehearsal: bool = False
 
     @property
     def options(self) -> Options:
@@ -83,9 +87,8 @@ class Stage(Protocol):
         """Raised when the same inputs would give another result."""
         ...
 
-    @property
-    def packages(self) -> tuple[str, ...]:
-        """The installed packages on whose versions the result depends."""
+    def packages(self, options: Options) -> Mapping[str, tuple[str, ...]]:
+        """By environment, the installed packages on whose versions the result depends."""
         ...
 
     @property

@@ -43,6 +43,10 @@ class Workflow:
         if len({step.folder for step in self.steps}) < len(self.steps):
             raise ValueError(f"{self.name}: two stages share a folder")
 
+    def stage(self, name: str) -> Stage:
+        """One of the stages by its name."""
+        return next(step.stage for step in self.steps if step.stage.name == name)
+
 
 def workflow_names() -> tuple[str, ...]:
     return tuple(_document())

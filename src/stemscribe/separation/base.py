@@ -33,6 +33,10 @@ class Separator(Protocol):
         """What computes it, with its version and device."""
         ...
 
+    def load(self) -> None:
+        """Make ready what `separate` needs; without it, the first window pays for that."""
+        ...
+
     def separate(self, mix: Array) -> Array:
         """The stems of one window.
 

@@ -27,6 +27,7 @@ def test_what_was_written_quieter_is_heard_as_loud_as_the_film(tmp_path: Path, a
         inputs={name: tmp_path / name for name in NEEDED},
         outputs={},
         models={},
+        environments=tmp_path,
         scratch=tmp_path,
         progress=lambda progress: None,
     )

@@ -31,6 +31,7 @@ def context(tmp_path: Path) -> StageContext:
         inputs={"mix": tmp_path / "mix.flac", "mix_info": tmp_path / "mix.json"},
         outputs=outputs,
         models={"htdemucs": tmp_path / "nowhere"},
+        environments=tmp_path / "venv",
         scratch=scratch,
         progress=lambda progress: None,
     )

@@ -32,10 +32,12 @@ class Asr:
 
     name = "asr"
     version = 1
-    packages = ("faster-whisper", "ctranslate2", "tokenizers", "soxr")
     depends_on = ("source_language", "model", "asr_audio", "device", "threads")
     parameters: ClassVar[dict[str, object]] = {"beam_size": Hearing.beam_size, "doubtful": DOUBTFUL_LOG_PROBABILITY}
     inputs = (*NEEDED, "regions")
+
+    def packages(self, options: Options) -> dict[str, tuple[str, ...]]:
+        return {"core": ("faster-whisper", "ctranslate2", "tokenizers", "soxr")}
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
         return (Artefact("segments", "segments.json"),)
@@ -118,6 +120,8 @@ def _hear_all(
     heard = [msgspec.json.decode(entry, type=Heard) for entry in lines.entries[1:]]
     if heard:
         log.info("%d of %d regions were already heard", len(heard), len(found.regions))
+    if len(heard) < len(found.regions):
+        _ = recogniser.model  # loaded before the first report, so that reports tell the speed
     for index in range(len(heard), len(found.regions)):
         region = found.regions[index]
         context.progress(Progress(index, len(found.regions), "regions", region.start))

@@ -24,10 +24,12 @@ class Demux:
 
     name = "demux"
     version = 1
-    packages = ("av", "soxr", "soundfile")
     depends_on = ("source_language", "audio_track", "start_time", "end_time")
     parameters: ClassVar[dict[str, object]] = {"rate": MIX_RATE}
     inputs = ()
+
+    def packages(self, options: Options) -> dict[str, tuple[str, ...]]:
+        return {"core": ("av", "soxr", "soundfile")}
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
         return (Artefact("mix", "mix.flac", "Audio extracted"), Artefact("mix_info", "mix.json"))

@@ -21,10 +21,12 @@ class Export:
 
     name = "export"
     version = 1
-    packages = ("pysubs2",)
     depends_on = ()
     parameters: ClassVar[dict[str, object]] = asdict(DEFAULT_RULES)
     inputs = ("mix_info", "segments")
+
+    def packages(self, options: Options) -> dict[str, tuple[str, ...]]:
+        return {"core": ("pysubs2",)}
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
         return (

@@ -5,25 +5,28 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
 from stemscribe.audio.mix import MixInfo
 from stemscribe.audio.source import AudioSource
 from stemscribe.choices import StemSubtype
-from stemscribe.errors import StorageError
+from stemscribe.errors import ModelError, StorageError
 from stemscribe.jobs.job import Options
+from stemscribe.pipeline.engines import DEMUCS, STEMS, require_environment
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
 from stemscribe.records import read_record, write_record
 from stemscribe.separation.base import Separator
-from stemscribe.separation.engines.htdemucs_onnx import ALL_STEMS, HTDemucsOnnx
+from stemscribe.separation.engines.demucs_torch import DemucsTorch
+from stemscribe.separation.engines.htdemucs_onnx import CHANNELS, HTDemucsOnnx
 from stemscribe.separation.finish import ACCOMPANIMENT, VOCALS, StemFiles, write_stems
 from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.stream import OVERLAP, Normalisation, plan_for, separate
 
 log = logging.getLogger(__name__)
 
-MODEL = "htdemucs"
 _SAMPLE_BYTES: dict[StemSubtype, int] = {"pcm16": 2, "pcm24": 3, "float": 4}
 
 
@@ -48,13 +51,26 @@ class SourceSeparation:
 
     name = "source_separation"
     version = 1
-    packages = ("numpy", "openvino", "onnxruntime", "onnxruntime-gpu", "soundfile")
-    depends_on = ("stems", "stem_format", "stem_subtype", "clip_mode", "device", "threads")
+    depends_on = (
+        "engine",
+        "separation_model",
+        "stems",
+        "stem_format",
+        "stem_subtype",
+        "clip_mode",
+        "device",
+        "threads",
+    )
     parameters: ClassVar[dict[str, object]] = {"overlap": OVERLAP}
     inputs = ("mix", "mix_info")
 
+    def packages(self, options: Options) -> dict[str, tuple[str, ...]]:
+        if options.engine == "torch":
+            return {"core": ("numpy", "soundfile"), DEMUCS: ("torch", "demucs", "numpy", "julius", "openunmix")}
+        return {"core": ("numpy", "openvino", "onnxruntime", "onnxruntime-gpu", "soundfile")}
+
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
-        names = ALL_STEMS if options.stems == "four" else (VOCALS, ACCOMPANIMENT)
+        names = (VOCALS, ACCOMPANIMENT) if options.stems == "two" else STEMS[options.stems]
         stems = sorted(names, key=lambda name: name != VOCALS)
         files = tuple(
             Artefact(name, f"{name}.{options.stem_format}", f"{name.capitalize()} extracted") for name in stems
@@ -62,26 +78,26 @@ class SourceSeparation:
         return (*files, Artefact("separation", "separation.json"))
 
     def models(self, options: Options) -> tuple[str, ...]:
-        return (MODEL,)
+        return (options.separation_model,)
 
     def run(self, context: StageContext) -> None:
         options = context.options
         log.info("Running source separation...")
         info = read_record(context.inputs["mix_info"], MixInfo)
-        wanted = ALL_STEMS if options.stems == "four" else (VOCALS,)
-        separator = HTDemucsOnnx(context.models[MODEL], stems=wanted, device=options.device, threads=options.threads)
-        layout = Layout(plan_for(separator, info.frames), separator.stems, separator.channels, separator.runtime)
         paths = {name: path for name, path in context.outputs.items() if name != "separation"}
         files = StemFiles(paths, info.sample_rate, options.stem_format, options.stem_subtype, options.clip_mode)
-        with AudioSource(context.inputs["mix"], gain=info.gain) as mix, Journal(context.scratch, layout) as journal:
-            _check_space(context, layout, journal)
-            _separate_all(context, separator, mix, info, layout, journal)
+        with AudioSource(context.inputs["mix"], gain=info.gain) as mix, ExitStack() as stack:
+            with _separator(context) as separator:
+                layout = _layout(separator, info)
+                journal = stack.enter_context(Journal(context.scratch, layout))
+                _check_space(context, layout, journal)
+                _separate_all(context, separator, mix, info, layout, journal)
             stems = write_stems(journal, layout, mix.read, files)
         for name, stem in stems.items():
             if stem["gain"] < 1.0:
                 log.info("%s peaked at %.2f: written at %.3f of its level", name, stem["peak"], stem["gain"])
         record = SeparationRecord(
-            model=MODEL,
+            model=options.separation_model,
             runtime=separator.runtime,
             sample_rate=info.sample_rate,
             frames=info.frames,
@@ -91,6 +107,31 @@ class SourceSeparation:
             stems=stems,
         )
         write_record(context.outputs["separation"], record)
+
+
+@contextmanager
+def _separator(context: StageContext) -> Iterator[Separator]:
+    """What separates, for as long as it is needed."""
+    options = context.options
+    folder, stems = context.models[options.separation_model], STEMS[options.stems]
+    if options.engine == "torch":
+        python = require_environment(context.environments)
+        with DemucsTorch(python, folder, stems=stems, device=options.device, threads=options.threads) as separator:
+            yield separator
+    else:
+        yield HTDemucsOnnx(folder, stems=stems, device=options.device, threads=options.threads)
+
+
+def _layout(separator: Separator, info: MixInfo) -> Layout:
+    """The journal's layout, once it is clear that the model was made for this kind of sound."""
+    if separator.sample_rate != info.sample_rate or separator.channels != CHANNELS:
+        raise ModelError(
+            f"The model wants {separator.channels} channels at {separator.sample_rate} Hz; the mix has {CHANNELS} at"
+            f" {info.sample_rate} Hz.",
+            hint="Choose another --separation-model.",
+        )
+    plan = plan_for(separator, info.frames)
+    return Layout(plan, separator.stems, separator.channels, separator.runtime)
 
 
 def _check_space(context: StageContext, layout: Layout, journal: Journal) -> None:
@@ -112,7 +153,10 @@ def _separate_all(
 ) -> None:
     """Separate what is not committed yet, and tell how fast that went."""
     log.info("Processing audio with Demucs...")
-    started, done_before = time.monotonic(), journal.committed
+    done_before = journal.committed
+    if done_before < len(layout.plan):
+        separator.load()
+    started = time.monotonic()
     _report(context, layout, info, done_before)
     for window in separate(mix.read, separator, layout.plan, Normalisation(info.mean, info.std), journal):
         _report(context, layout, info, window.index + 1)

@@ -37,10 +37,12 @@ class SpeechDetection:
 
     name = "speech_detection"
     version = 1
-    packages = ("numpy", "onnxruntime", "soxr")
     depends_on = ()
     parameters: ClassVar[dict[str, object]] = asdict(RegionRules())
     inputs = NEEDED
+
+    def packages(self, options: Options) -> dict[str, tuple[str, ...]]:
+        return {"core": ("numpy", "onnxruntime", "soxr")}
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
         return (Artefact("regions", "regions.json"),)
@@ -54,6 +56,8 @@ class SpeechDetection:
             total = to_seconds(mix.frames, mix.sample_rate)
             activity = detect(detector, _counted(context, mix, 0.0, total), _counted(context, vocals, total, total))
         found = Regions(find_regions(activity), find_speech(activity))
+        if context.rehearsal and not found.regions:
+            found = Regions((Region(0.0, total),), ())  # or speech recognition would have nothing to do
         log.info(
             "voices in %.1f s of %.1f s, in %d regions; speech is certain in %.1f s",
             total_duration(found.regions),

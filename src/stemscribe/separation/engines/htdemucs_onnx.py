@@ -49,6 +49,10 @@ class HTDemucsOnnx:
         # Loaded when it is first needed: a resumed job may only have its files left to write.
         return self._load()
 
+    def load(self) -> None:
+        """Compile the graph."""
+        _ = self._graph
+
     def separate(self, mix: Array) -> Array:
         """The stems of one window: `[2, 343980]` in, `[stems, 2, 343980]` out."""
         spectral, temporal = self._graph.run({"input": mix[None], "onnx::ReduceMean_1": spectrogram.analyse(mix)[None]})

@@ -1,0 +1,287 @@
+"""The rehearsal: the whole job on two and a half seconds of its own film, before the hours are spent.
+
+Every stage runs in its real environment, through every model, writer and encoder, in a folder beside the job's own
+artefacts and in a process of its own. What cannot work fails here. What works tells how long the job will take, and
+how much memory and disk it needs; what will not fit is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+import stemscribe
+from stemscribe.audio.probe import Media, probe
+from stemscribe.choices import StemSubtype
+from stemscribe.environments.tree import stamp, stamp_of
+from stemscribe.errors import MediaError, RecordError, StageError, StemscribeError, StorageError
+from stemscribe.jobs.folder import JobFolder
+from stemscribe.jobs.job import Job
+from stemscribe.models.store import ModelStore
+from stemscribe.pipeline.engines import STEMS
+from stemscribe.pipeline.resources import available_memory
+from stemscribe.pipeline.worker import Answer, Request
+from stemscribe.pipeline.workflows import Workflow
+from stemscribe.records import read_record, storage_error, write_record
+from stemscribe.timebase import Seconds, clock
+
+log = logging.getLogger(__name__)
+
+LENGTH: Seconds = 2.5
+TIME_LIMIT: Seconds = 600.0
+CACHE = ".rehearsals"
+KEPT = 50
+
+_REGION: Seconds = 15.0  # a region of speech for so much of a film: talkative, as films go
+_OTHER_STAGES = 100.0  # what is neither separation nor recognition goes at least that many times as fast as the film
+_SAMPLE_BYTES: dict[StemSubtype, int] = {"pcm16": 2, "pcm24": 3, "float": 4}
+_JOURNAL_SHARE = 4 / 3  # each window's tail is kept beside its finished frames
+_RATE, _CHANNELS = 44100, 2
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a job will need.
+
+    Attributes:
+        film: how much of the film it is about; 0 where that is not known, and with it time and disk.
+        seconds: how long it will take.
+        memory_bytes: the most memory it will take at once.
+        disk_bytes: what it needs on the disk while it works.
+    """
+
+    film: Seconds
+    seconds: Seconds
+    memory_bytes: int
+    disk_bytes: int
+
+    def __str__(self) -> str:
+        memory = f"{self.memory_bytes / 1e9:.1f} GB of memory"
+        if not self.film:
+            return f"{memory}; how long the film is cannot be told"
+        disk = f"{self.disk_bytes / 1e9:.2f} GB on the disk"
+        return f"about {_spoken(self.seconds)} for {_spoken(self.film)} of film, {memory}, {disk}"
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """How a job is rehearsed.
+
+    Attributes:
+        folder: the job's own.
+        job: with everything decided for this machine.
+        workflow: of the job.
+        models: all that are needed are there.
+        environments: the folder of virtual environments.
+    """
+
+    folder: JobFolder
+    job: Job
+    workflow: Workflow
+    models: ModelStore
+    environments: Path
+
+    def expectation(self, *, fresh: bool = False) -> Expectation:
+        """What the job will need, found out by doing it in small; at once if that was done before.
+
+        Args:
+            fresh: do it even if it was done before.
+
+        Raises:
+            StemscribeError: a stage failed; the message names it.
+        """
+        kept = self._cache / f"{self.key()}.json"
+        if not fresh:
+            try:
+                return read_record(kept, Expectation)
+            except RecordError:
+                pass  # never rehearsed
+        started = time.monotonic()
+        log.info("Rehearsing %s on %.1f s of the film...", self.job.workflow, LENGTH)
+        expected = self._expect(self._rehearse())
+        log.info("rehearsed in %.1f s: %s", time.monotonic() - started, expected)
+        self._keep(kept, expected)
+        return expected
+
+    def key(self) -> str:
+        """What a rehearsal depends on, hashed: the request, the film, models, environments and the code itself."""
+        environments = {Path(sys.prefix)}
+        for step in self.workflow.steps:
+            environments |= {
+                self.environments / name for name in step.stage.packages(self.job.options) if name != "core"
+            }
+        facts = {
+            "job": [self.job.workflow, self.job.source_language, self.job.media_identity, asdict(self.job.options)],
+            "models": {name: self.models.spec(name).digest for name in self._model_names()},
+            "environments": sorted(stamp(venv) for venv in environments),
+            "code": stamp_of(Path(stemscribe.__file__).parent),
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+    @property
+    def _cache(self) -> Path:
+        return self.folder.path.parent / CACHE
+
+    def _keep(self, path: Path, expected: Expectation) -> None:
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise storage_error(path, error) from error
+        write_record(path, expected)
+        for old in sorted(self._cache.glob("*.json"), key=lambda one: one.stat().st_mtime)[:-KEPT]:
+            old.unlink(missing_ok=True)
+
+    def _rehearse(self) -> Answer:
+        """Run it a third into the film, where there is something to hear; if that cannot be read, at its start."""
+        starts = list(dict.fromkeys((self._middle(), self.job.options.start_time)))
+        for start in starts[:-1]:
+            answer = self._run(start)
+            if not answer.failed_stage or self.workflow.stage(answer.failed_stage).inputs:
+                return self._checked(answer)
+        return self._checked(self._run(starts[-1]))
+
+    def _middle(self) -> Seconds:
+        film, options = self._film(), self.job.options
+        length = _length(film, self.job)
+        if not film.is_indexed or length <= 3 * LENGTH:
+            return options.start_time
+        return round(options.start_time + length / 3, 3)
+
+    def _film(self) -> Media:
+        return probe(Path(self.job.media), until=self.job.options.end_time)
+
+    def _run(self, start: Seconds) -> Answer:
+        """Run the job on a few seconds in a process of its own, in a folder that goes afterwards."""
+        for left in self.folder.path.glob(".rehearsal-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            place = Path(tempfile.mkdtemp(prefix=".rehearsal-", dir=self.folder.path))
+        except OSError as error:
+            raise storage_error(self.folder.path, error) from error
+        try:
+            until = self.job.options.end_time
+            end = start + LENGTH if until is None else min(start + LENGTH, until)
+            options = replace(self.job.options, start_time=start, end_time=end)
+            write_record(place / "job.json", replace(self.job, options=options))
+            return self._in_process(place)
+        finally:
+            for log_file in place.glob("pipeline.log"):
+                shutil.move(log_file, self.folder.path / "rehearsal.log")
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _in_process(self, place: Path) -> Answer:
+        names = self._model_names()
+        request = Request(
+            folder=str(place.absolute()),
+            models_dir=str(self.models.root.absolute()),
+            catalog={name: spec for name, spec in self.models.catalog.items() if name in names},
+            environments=str(self.environments.absolute()),
+        )
+        command = [sys.executable, "-I", "-m", "stemscribe.pipeline.worker"]
+        try:
+            done = subprocess.run(
+                command,
+                input=msgspec.json.encode(request),
+                capture_output=True,
+                timeout=TIME_LIMIT,
+                start_new_session=sys.platform != "win32",
+            )
+        except subprocess.TimeoutExpired as error:
+            raise StageError(
+                f"The rehearsal had not ended after {TIME_LIMIT:.0f} s, and was stopped.", hint=self._look
+            ) from error
+        try:
+            return msgspec.json.decode(done.stdout, type=Answer)
+        except msgspec.DecodeError as error:
+            raise self._crashed(done) from error
+
+    def _crashed(self, done: subprocess.CompletedProcess[bytes]) -> StemscribeError:
+        talk = done.stderr.decode(errors="replace").strip()
+        log.debug("the rehearsal said:\n%s", talk)
+        if done.returncode in {-9, 137}:
+            free = available_memory() / 1e9
+            return StageError(
+                f"The rehearsal was killed, most likely because memory ran out ({free:.1f} GB are available).",
+                hint="Close other programs, and run the job again.",
+            )
+        last = (talk.splitlines() or ["it said nothing"])[-1].rstrip(".")
+        return StageError(
+            f"The rehearsal crashed with exit code {done.returncode}: {last}.", hint="Run `stemscribe doctor`."
+        )
+
+    def _checked(self, answer: Answer) -> Answer:
+        if answer.message:
+            where = f"The rehearsal failed in {answer.failed_stage}: " if answer.failed_stage else ""
+            kind = MediaError if answer.failed_stage == self.workflow.steps[0].stage.name else StageError
+            raise kind(f"{where}{answer.message}", hint=answer.hint)
+        return answer
+
+    def _expect(self, answer: Answer) -> Expectation:
+        film = _length(self._film(), self.job)
+        windows = film / answer.stride if answer.stride else 0.0
+        seconds = windows * answer.pace.get("windows", 0.0) + film / _REGION * answer.pace.get("regions", 0.0)
+        return Expectation(film, seconds + film / _OTHER_STAGES, answer.peak_bytes, _disk(film, self.job))
+
+    def _model_names(self) -> set[str]:
+        return {name for step in self.workflow.steps for name in step.stage.models(self.job.options)}
+
+    @property
+    def _look(self) -> str:
+        return f"{self.folder.path / 'rehearsal.log'} tells how far it came."
+
+
+def check_fits(folder: Path, expected: Expectation) -> None:
+    """Refuse a job that the machine cannot hold.
+
+    Args:
+        folder: of the job; what is in it already need not be written again.
+        expected: what the job needs.
+
+    Raises:
+        StorageError: the disk is too full.
+        StageError: there is not enough memory.
+    """
+    present = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    needed, free = max(0, expected.disk_bytes - present), shutil.disk_usage(folder).free
+    if free < needed:
+        raise StorageError(
+            f"This job needs {needed / 1e9:.2f} GB on the disk of {folder.parent}, and {free / 1e9:.2f} GB are free.",
+            hint="Free some space, choose another folder with --out-dir, or use --force to begin all the same.",
+        )
+    if (available := available_memory()) < expected.memory_bytes:
+        raise StageError(
+            f"This job needs {expected.memory_bytes / 1e9:.1f} GB of memory,"
+            f" and {available / 1e9:.1f} GB are available.",
+            hint="Close other programs, choose a smaller --model, or use --force to begin all the same.",
+        )
+
+
+def _spoken(duration: Seconds) -> str:
+    """A duration to the second: more would not be meant."""
+    return clock(float(round(duration))).removesuffix(".000")
+
+
+def _length(film: Media, job: Job) -> Seconds:
+    """How much of the film a job is about; 0 where that is not known."""
+    end = job.options.end_time if job.options.end_time is not None else film.duration
+    return max(0.0, end - job.options.start_time) if end is not None else 0.0
+
+
+def _disk(film: Seconds, job: Job) -> int:
+    """What a job needs at its peak: the mix (about 60 % of its size as PCM), the journal, and the stems beside it."""
+    samples = film * _RATE * _CHANNELS
+    stems = STEMS[job.options.stems]
+    written = 2 if job.options.stems == "two" else len(stems)
+    mix = samples * 3
+    journal = samples * 4 * len(stems) * _JOURNAL_SHARE
+    return int(mix + journal + samples * _SAMPLE_BYTES[job.options.stem_subtype] * written)

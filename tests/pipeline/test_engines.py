@@ -1,0 +1,118 @@
+"""Which engine separates, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stemscribe.environments.interpreter import python_in
+from stemscribe.errors import EnvironmentBroken, UsageError
+from stemscribe.jobs.job import Options
+from stemscribe.models.spec import Catalog, load_catalog
+from stemscribe.pipeline import engines
+from stemscribe.pipeline.engines import choose_engine
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    return load_catalog()
+
+
+@pytest.fixture
+def venvs(tmp_path: Path) -> Path:
+    """A folder with an environment for torch, which nobody starts."""
+    python = python_in(tmp_path / "demucs")
+    python.parent.mkdir(parents=True)
+    python.touch()
+    return tmp_path
+
+
+def with_gpu(monkeypatch: pytest.MonkeyPatch, device: str | Exception) -> None:
+    """A GPU is there, and torch can compute on `device`."""
+
+    def working_device(python: Path) -> str:
+        if isinstance(device, Exception):
+            raise device
+        return device
+
+    monkeypatch.setattr(engines, "gpu_for_torch", lambda: "NVIDIA Test")
+    monkeypatch.setattr(engines, "working_device", working_device)
+
+
+@pytest.mark.parametrize(
+    ("options", "engine", "model", "why"),
+    [
+        (Options(), "onnx", "htdemucs", "there is no GPU that torch could use"),
+        (Options(device="cpu"), "onnx", "htdemucs", "it needs less memory on a CPU"),
+        (Options(engine="onnx"), "onnx", "htdemucs", "as asked"),
+        (Options(engine="torch"), "torch", "htdemucs-torch", "as asked"),
+        (Options(device="mps"), "torch", "htdemucs-torch", "mps is its device"),
+        (
+            Options(separation_model="htdemucs_ft"),
+            "torch",
+            "htdemucs_ft-torch",
+            "there is no ONNX graph of htdemucs_ft",
+        ),
+    ],
+)
+def test_without_a_gpu_torch_has_to_be_asked_for(
+    catalog: Catalog, venvs: Path, monkeypatch: pytest.MonkeyPatch, options: Options, engine: str, model: str, why: str
+) -> None:
+    monkeypatch.setattr(engines, "gpu_for_torch", lambda: None)
+    choice = choose_engine(options, catalog, venvs)
+    assert (choice.options.engine, choice.options.separation_model, choice.why) == (engine, model, why)
+
+
+@pytest.mark.parametrize(
+    ("device", "engine", "why"),
+    [
+        ("cuda", "torch", "it can use NVIDIA Test"),
+        ("cpu", "onnx", "NVIDIA Test is there, but torch cannot use it (`stemscribe doctor --env demucs` tells why)"),
+        (EnvironmentBroken("it is damaged."), "onnx", "NVIDIA Test is there, but torch does not work: it is damaged."),
+    ],
+)
+def test_with_a_gpu_torch_is_taken_if_it_works(
+    catalog: Catalog, venvs: Path, monkeypatch: pytest.MonkeyPatch, device: str | Exception, engine: str, why: str
+) -> None:
+    with_gpu(monkeypatch, device)
+    choice = choose_engine(Options(), catalog, venvs)
+    assert (choice.options.engine, choice.why) == (engine, why)
+
+
+def test_with_a_gpu_and_without_torch_the_way_to_it_is_told(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_gpu(monkeypatch, "cuda")
+    choice = choose_engine(Options(), catalog, tmp_path)
+    assert choice.options.engine == "onnx"
+    assert "`./bootstrap.sh --env demucs` makes it" in choice.why
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (Options(separation_model="spleeter"), r"There is no separation model 'spleeter'\."),
+        (Options(separation_model="whisper-base"), r"There is no separation model 'whisper-base'\."),
+        (Options(separation_model="htdemucs_ft", engine="onnx"), r"There is no ONNX graph of htdemucs_ft\."),
+        (Options(engine="onnx", device="mps"), r"Device mps is for --engine torch; onnx has coreml\."),
+        (Options(engine="torch", device="coreml"), r"Device coreml is for --engine onnx; torch has mps\."),
+        (Options(stems="six"), r"Model htdemucs has no guitar and no piano\."),
+    ],
+)
+def test_what_does_not_go_together_is_said_before_anything_is_done(
+    catalog: Catalog, venvs: Path, options: Options, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        choose_engine(options, catalog, venvs)
+
+
+def test_torch_needs_its_environment(catalog: Catalog, tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentBroken, match=r"Engine torch works in .*demucs, and that is not there\.") as caught:
+        choose_engine(Options(engine="torch"), catalog, tmp_path)
+    assert "./bootstrap.sh --env demucs" in caught.value.hint
+
+
+def test_six_stems_are_those_of_a_model_that_has_them(catalog: Catalog, venvs: Path) -> None:
+    choice = choose_engine(Options(stems="six", separation_model="htdemucs_6s"), catalog, venvs)
+    assert choice.options.separation_model == "htdemucs_6s-torch"
