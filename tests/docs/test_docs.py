@@ -7,8 +7,10 @@ import click
 import pytest
 
 from stemscribe.cli.app import COMMANDS, stemscribe
+from stemscribe.pipeline.compatibility import Matrix, rows
+from stemscribe.records import read_record
 
-from . import cli_reference
+from . import cli_reference, compatibility_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -17,6 +19,13 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 def test_the_cli_reference_is_what_the_commands_say() -> None:
     written = cli_reference.PAGE.read_text(encoding="utf-8")
     assert written == cli_reference.page(), "run: python tests/docs/cli_reference.py"
+
+
+def test_the_compatibility_page_is_what_was_measured() -> None:
+    written = compatibility_page.PAGE.read_text(encoding="utf-8")
+    matrix = read_record(compatibility_page.DATA, Matrix)
+    assert written == compatibility_page.page(matrix), "run: python tests/docs/compatibility_page.py"
+    assert [trial.name for trial in matrix.trials] == [row.name for row in rows()], "a row without a run"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -54,9 +63,16 @@ def test_options_that_are_mentioned_exist(page: Path) -> None:
         "--force",
         "--quiet",
         "--upgrade",
+        "--check",
+        "--profile",
         "--require-hashes",
         "--shifts",
         "--float32",
+        "--int24",
+        "--mp3",
+        "--overlap",
+        "--two-stems",
+        "--force-reinstall",
     }
     text = page.read_text(encoding="utf-8")
     if page.name == "0002-model-sources.md":

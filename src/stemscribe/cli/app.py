@@ -12,9 +12,10 @@ import click
 
 from stemscribe import __version__
 from stemscribe.cli import console
+from stemscribe.cli.entry import damage
 from stemscribe.errors import StemscribeError
 
-COMMANDS = ("run", "prepare", "status", "separate", "models")
+COMMANDS = ("run", "prepare", "status", "separate", "models", "doctor")
 INTERRUPTED = 130
 
 
@@ -66,13 +67,22 @@ def _exit_code() -> int:
         return INTERRUPTED
     except BrokenPipeError:
         return 1
-    except StemscribeError as error:
+    except Exception as error:  # noqa: BLE001 - the last net: a user gets a sentence and a file, not a traceback
+        return _told(error)
+    return 0
+
+
+def _told(error: Exception) -> int:
+    """Tell what went wrong; returns the exit code."""
+    damaged = damage(error)
+    if damaged is not None:
+        console.damaged(damaged)
+        return 1
+    if isinstance(error, StemscribeError):
         console.failed(error)
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the last net: a user gets a sentence and a file, not a traceback
-        console.broken(error)
-        return 1
-    return 0
+    console.broken(error)
+    return 1
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:
