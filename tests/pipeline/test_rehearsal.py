@@ -16,6 +16,7 @@ from stemscribe.audio.probe import identity
 from stemscribe.errors import MediaError, StageError, StemscribeError, StorageError
 from stemscribe.jobs.folder import JobFolder, create
 from stemscribe.jobs.job import Job, Options
+from stemscribe.jobs.manifest import StageRecord
 from stemscribe.models.sources import File
 from stemscribe.models.spec import ModelFile, ModelSpec, load_catalog
 from stemscribe.models.store import ModelStore
@@ -63,9 +64,9 @@ def test_what_will_not_fit_on_the_disk_is_refused_with_numbers(
     expected = Expectation(7200.0, 3600.0, 1, 5 * GB)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(9 * GB, 0, 2 * GB))
     with pytest.raises(StorageError, match=r"This job needs 5\.00 GB on the disk of .*out, and 2\.00 GB are free\."):
-        check_fits(folder.path, expected)
+        check_fits(folder, expected)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(9 * GB, 0, 5 * GB))
-    check_fits(folder.path, expected)
+    check_fits(folder, expected)
 
 
 def test_what_a_job_has_on_the_disk_already_is_not_asked_for_again(
@@ -74,7 +75,40 @@ def test_what_a_job_has_on_the_disk_already_is_not_asked_for_again(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(9 * GB, 0, 400_000))
     with (folder.path / "windows.f32").open("wb") as file:
         file.truncate(600_000)
-    check_fits(folder.path, Expectation(60.0, 60.0, 1, 1_000_000))
+    check_fits(folder, Expectation(60.0, 60.0, 1, 1_000_000))
+
+
+def test_once_there_are_stems_no_space_is_asked_for(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(9 * GB, 0, 0))
+    done = StageRecord("completed", "", 1, "")
+    folder.manifest = folder.manifest.with_stage("source_separation", done)
+    check_fits(folder, Expectation(60.0, 60.0, 1, 1_000_000))
+
+
+def test_a_job_without_its_film_is_rehearsed_on_its_mix(
+    tmp_path: Path, folder: JobFolder, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing needs the film once it is decoded, so it may stay behind when the job is handed to another machine."""
+    mix = folder.path / "01_demux" / "mix.wav"
+    mix.parent.mkdir()
+    shutil.copyfile(write_film(tmp_path / "mix.wav", [(tone(9), "eng")]), mix)
+    record = StageRecord("completed", "", 1, "", artefacts=(folder.record_of("mix", mix),))
+    folder.manifest = folder.manifest.with_stage("demux", record)
+    seen: list[Job] = []
+
+    def in_process(self: Rehearsal, place: Path) -> rehearsal.Answer:
+        seen.append(JobFolder(place).job)
+        return rehearsal.Answer(pace={"windows": 1.0}, stride=6.0)
+
+    monkeypatch.setattr(Rehearsal, "_in_process", in_process)
+    models = ModelStore(tmp_path / "models", load_catalog())
+    job = replace(folder.job, options=replace(folder.job.options, engine="onnx", start_time=3.0))
+    for change in (lambda: None, lambda: film.write_bytes(b"another"), film.unlink):
+        change()
+        expected = Rehearsal(folder, job, workflow_named("separate"), models, tmp_path).expectation(fresh=True)
+        assert expected.film == pytest.approx(9.0, abs=0.1)
+    assert [Path(each.media).name for each in seen] == ["film.mkv", "mix.wav", "mix.wav"]
+    assert seen[0].options.start_time >= 3.0
 
 
 def test_what_will_not_fit_in_memory_is_refused_with_numbers(
@@ -82,7 +116,7 @@ def test_what_will_not_fit_in_memory_is_refused_with_numbers(
 ) -> None:
     monkeypatch.setattr(rehearsal, "available_memory", lambda: GB)
     with pytest.raises(StageError, match=r"This job needs 3\.0 GB of memory, and 1\.0 GB are available\."):
-        check_fits(folder.path, Expectation(60.0, 60.0, 3 * GB, 1))
+        check_fits(folder, Expectation(60.0, 60.0, 3 * GB, 1))
 
 
 def test_a_container_has_no_more_memory_than_it_is_allowed(tmp_path: Path) -> None:

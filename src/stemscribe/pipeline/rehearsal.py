@@ -16,12 +16,13 @@ import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
 import stemscribe
-from stemscribe.audio.probe import Media, probe
+from stemscribe.audio.probe import Media, identity, probe
 from stemscribe.choices import StemSubtype
 from stemscribe.environments.tree import stamp, stamp_of
 from stemscribe.errors import MediaError, RecordError, StageError, StemscribeError, StorageError
@@ -41,6 +42,8 @@ LENGTH: Seconds = 2.5
 TIME_LIMIT: Seconds = 600.0
 CACHE = ".rehearsals"
 KEPT = 50
+MIX = "mix"  # the artefact that all stages after the first can do with
+SEPARATION = "source_separation"
 
 _REGION: Seconds = 15.0  # a region of speech for so much of a film: talkative, as films go
 _OTHER_STAGES = 100.0  # what is neither separation nor recognition goes at least that many times as fast as the film
@@ -143,7 +146,7 @@ class Rehearsal:
 
     def _rehearse(self) -> Answer:
         """Run it a third into the film, where there is something to hear; if that cannot be read, at its start."""
-        starts = list(dict.fromkeys((self._middle(), self.job.options.start_time)))
+        starts = list(dict.fromkeys((self._middle(), self._source.options.start_time)))
         for start in starts[:-1]:
             answer = self._run(start)
             if not answer.failed_stage or self.workflow.stage(answer.failed_stage).inputs:
@@ -151,14 +154,31 @@ class Rehearsal:
         return self._checked(self._run(starts[-1]))
 
     def _middle(self) -> Seconds:
-        film, options = self._film(), self.job.options
-        length = _length(film, self.job)
+        film, start = self._film, self._source.options.start_time
+        length = _length(film, self._source)
         if not film.is_indexed or length <= 3 * LENGTH:
-            return options.start_time
-        return round(options.start_time + length / 3, 3)
+            return start
+        return round(start + length / 3, 3)
 
+    @cached_property
+    def _source(self) -> Job:
+        """The job; when its film is gone or changed and no stage needs it any more, the same job on its mix.
+
+        So a job that was handed to another machine without its film can be finished there.
+        """
+        film = Path(self.job.media)
+        if film.is_file() and identity(film) == self.job.media_identity:
+            return self.job
+        made = self.folder.manifest.stage(self.workflow.steps[0].stage.name).artefacts
+        mix = next((self.folder.path / artefact.path for artefact in made if artefact.name == MIX), None)
+        if mix is None or not mix.is_file():
+            return self.job  # whose first stage will say what is wrong
+        options = replace(self.job.options, audio_track="", start_time=0.0, end_time=None)
+        return replace(self.job, media=str(mix.absolute()), media_identity=identity(mix), options=options)
+
+    @cached_property
     def _film(self) -> Media:
-        return probe(Path(self.job.media), until=self.job.options.end_time)
+        return probe(Path(self._source.media), until=self._source.options.end_time)
 
     def _run(self, start: Seconds) -> Answer:
         """Run the job on a few seconds in a process of its own, in a folder that goes afterwards."""
@@ -169,10 +189,10 @@ class Rehearsal:
         except OSError as error:
             raise storage_error(self.folder.path, error) from error
         try:
-            until = self.job.options.end_time
+            until = self._source.options.end_time
             end = start + LENGTH if until is None else min(start + LENGTH, until)
-            options = replace(self.job.options, start_time=start, end_time=end)
-            write_record(place / "job.json", replace(self.job, options=options))
+            options = replace(self._source.options, start_time=start, end_time=end)
+            write_record(place / "job.json", replace(self._source, options=options))
             return self._in_process(place)
         finally:
             for log_file in place.glob("pipeline.log"):
@@ -227,7 +247,7 @@ class Rehearsal:
         return answer
 
     def _expect(self, answer: Answer) -> Expectation:
-        film = _length(self._film(), self.job)
+        film = _length(self._film, self._source)
         windows = film / answer.stride if answer.stride else 0.0
         seconds = windows * answer.pace.get("windows", 0.0) + film / _REGION * answer.pace.get("regions", 0.0)
         return Expectation(film, seconds + film / _OTHER_STAGES, answer.peak_bytes, _disk(film, self.job))
@@ -240,22 +260,22 @@ class Rehearsal:
         return f"{self.folder.path / 'rehearsal.log'} tells how far it came."
 
 
-def check_fits(folder: Path, expected: Expectation) -> None:
+def check_fits(folder: JobFolder, expected: Expectation) -> None:
     """Refuse a job that the machine cannot hold.
 
     Args:
-        folder: of the job; what is in it already need not be written again.
+        folder: of the job; what is in it need not be written again, and once there are stems the rest is small.
         expected: what the job needs.
 
     Raises:
         StorageError: the disk is too full.
         StageError: there is not enough memory.
     """
-    present = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    needed, free = max(0, expected.disk_bytes - present), shutil.disk_usage(folder).free
-    if free < needed:
+    present = sum(path.stat().st_size for path in folder.path.rglob("*") if path.is_file())
+    needed, free = max(0, expected.disk_bytes - present), shutil.disk_usage(folder.path).free
+    if free < needed and folder.manifest.stage(SEPARATION).status != "completed":
         raise StorageError(
-            f"This job needs {needed / 1e9:.2f} GB on the disk of {folder.parent}, and {free / 1e9:.2f} GB are free.",
+            f"This job needs {needed / 1e9:.2f} GB on the disk of {folder.path.parent}, and {free / 1e9:.2f} GB are free.",
             hint="Free some space, choose another folder with --out-dir, or use --force to begin all the same.",
         )
     if (available := available_memory()) < expected.memory_bytes:

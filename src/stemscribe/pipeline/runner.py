@@ -190,7 +190,7 @@ class _Run:
         expected = rehearsal.expectation(fresh=fresh)
         self._report(Rehearsed(self._job.id, **asdict(expected)))
         if not self._rules.force:
-            check_fits(self._folder.path, expected)
+            check_fits(self._folder, expected)
         return expected
 
     def _check(self) -> None:
