@@ -275,7 +275,8 @@ def check_fits(folder: JobFolder, expected: Expectation) -> None:
     needed, free = max(0, expected.disk_bytes - present), shutil.disk_usage(folder.path).free
     if free < needed and folder.manifest.stage(SEPARATION).status != "completed":
         raise StorageError(
-            f"This job needs {needed / 1e9:.2f} GB on the disk of {folder.path.parent}, and {free / 1e9:.2f} GB are free.",
+            f"This job needs {needed / 1e9:.2f} GB on the disk of {folder.path.parent},"
+            f" and {free / 1e9:.2f} GB are free.",
             hint="Free some space, choose another folder with --out-dir, or use --force to begin all the same.",
         )
     if (available := available_memory()) < expected.memory_bytes:
