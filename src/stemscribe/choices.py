@@ -6,6 +6,7 @@ Engine = Literal["auto", "onnx", "torch"]
 StemSet = Literal["two", "four", "six"]
 StemFormat = Literal["wav", "flac", "mp3"]
 StemSubtype = Literal["pcm16", "pcm24", "float"]
+SAMPLE_BYTES: dict[StemSubtype, int] = {"pcm16": 2, "pcm24": 3, "float": 4}
 ClipMode = Literal["rescale", "clamp", "none"]
 Device = Literal["auto", "cpu", "cuda", "mps", "coreml"]
 AsrAudio = Literal["mix", "vocals"]

@@ -4,6 +4,7 @@ import signal
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,8 @@ def _create(out: Path) -> str:
 
 
 def test_two_at_once_get_two_numbers(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(4) as pool:
-        names = pool.map(_create, [tmp_path] * 12)
+    with ProcessPoolExecutor(4, multiprocessing.get_context("spawn")) as pool:
+        names = list(pool.map(_create, [tmp_path] * 12))
     assert len(set(names)) == 12
     assert all(folder.job.id == folder.path.name for folder in all_jobs(tmp_path))
 

@@ -11,12 +11,17 @@ from stemscribe.errors import EnvironmentBroken, UsageError
 from stemscribe.jobs.job import Options
 from stemscribe.models.spec import Catalog, load_catalog
 from stemscribe.pipeline import engines
-from stemscribe.pipeline.engines import choose_engine
+from stemscribe.pipeline.engines import choose_engine, require_environment
 
 
 @pytest.fixture(scope="module")
 def catalog() -> Catalog:
     return load_catalog()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_known_yet() -> None:
+    engines._engine_for_gpu.cache_clear()
 
 
 @pytest.fixture
@@ -107,10 +112,22 @@ def test_what_does_not_go_together_is_said_before_anything_is_done(
         choose_engine(options, catalog, venvs)
 
 
-def test_torch_needs_its_environment(catalog: Catalog, tmp_path: Path) -> None:
+def test_torch_needs_its_environment(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentBroken, match=r"Engine torch works in .*demucs, and that is not there\.") as caught:
-        choose_engine(Options(engine="torch"), catalog, tmp_path)
+        require_environment(tmp_path)
     assert "./bootstrap.sh --env demucs" in caught.value.hint
+
+
+@pytest.mark.parametrize("begun_with", ["onnx", "torch"])
+def test_a_job_goes_on_with_the_engine_that_it_began_with(
+    catalog: Catalog, venvs: Path, monkeypatch: pytest.MonkeyPatch, begun_with: str
+) -> None:
+    """A GPU that comes or goes between two runs must not make a film be separated twice."""
+    with_gpu(monkeypatch, "cuda" if begun_with == "onnx" else "cpu")
+    choice = choose_engine(Options(), catalog, venvs, begun_with)
+    assert (choice.options.engine, choice.why) == (begun_with, "the job began with it")
+    asked = choose_engine(Options(engine="onnx"), catalog, venvs, "torch")
+    assert asked.options.engine == "onnx"
 
 
 def test_six_stems_are_those_of_a_model_that_has_them(catalog: Catalog, venvs: Path) -> None:

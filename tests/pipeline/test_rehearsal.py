@@ -200,25 +200,66 @@ def test_a_torch_environment_without_torch_fails_before_the_first_stage(tmp_path
     assert not [event for event in events if isinstance(event, StageStarted)]
 
 
-def test_a_film_without_sound_where_it_is_rehearsed_is_rehearsed_at_its_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, film: Path
-) -> None:
+def rehearsed_at(monkeypatch: pytest.MonkeyPatch, *works: float) -> list[float]:
+    """Lets the rehearsal work at these times of the film only; returns the list of those that will be tried."""
     tried: list[float] = []
 
     def run(self: Rehearsal, start: float) -> rehearsal.Answer:
         tried.append(start)
-        return rehearsal.Answer(failed_stage="demux", message="There is no sound.") if start else rehearsal.Answer()
+        fails = rehearsal.Answer(failed_stage="demux", message="There is no sound.")
+        return rehearsal.Answer() if any(start == pytest.approx(time, abs=0.1) for time in works) else fails
 
     monkeypatch.setattr(Rehearsal, "_run", run)
-    folder = make(tmp_path, film, engine="onnx")
+    return tried
+
+
+def prepared(tmp_path: Path, film: Path, **options: object) -> Rehearsal:
+    folder = make(tmp_path, film, engine="onnx", **options)
     models = ModelStore(tmp_path / "models", load_catalog())
-    Rehearsal(folder, folder.job, workflow_named("separate"), models, tmp_path).expectation()
-    assert tried == [4.0, 0.0]
-    monkeypatch.setattr(
-        Rehearsal, "_run", lambda self, start: rehearsal.Answer(failed_stage="demux", message="There is no sound.")
-    )
+    return Rehearsal(folder, folder.job, workflow_named("separate"), models, tmp_path)
+
+
+def test_a_film_without_sound_in_the_middle_is_rehearsed_where_sound_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, film: Path
+) -> None:
+    tried = rehearsed_at(monkeypatch, 0.0)
+    prepared(tmp_path, film).expectation()
+    assert tried == pytest.approx([4.0, 0.0], abs=0.05)
+
+
+def test_a_film_whose_sound_begins_late_is_rehearsed_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is it decoded up to its middle, where its container could not seek."""
+    late = write_film(tmp_path / "late.ts", [(tone(8), "eng")], codec="mp2", start=4.0, with_video=True)
+    tried = rehearsed_at(monkeypatch, 4.0)
+    prepared(tmp_path, late).expectation()
+    assert tried == pytest.approx([0.0, 4.0], abs=0.1)
+
+
+def test_a_film_without_any_sound_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, film: Path) -> None:
+    rehearsed_at(monkeypatch)
     with pytest.raises(MediaError, match=r"The rehearsal failed in demux: There is no sound\."):
-        Rehearsal(folder, folder.job, workflow_named("separate"), models, tmp_path).expectation(fresh=True)
+        prepared(tmp_path, film).expectation()
+
+
+def test_an_end_beyond_the_film_needs_no_more_than_the_film(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, film: Path
+) -> None:
+    rehearsed_at(monkeypatch, 4.0)
+    assert prepared(tmp_path, film, end_time=10_000.0).expectation().film == pytest.approx(12.0, abs=0.1)
+
+
+def test_a_rehearsal_that_fails_does_not_keep_those_who_insist(
+    folder: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Rehearsal, "_run", lambda self, start: rehearsal.Answer(message="It is broken."))
+    monkeypatch.setattr(ModelStore, "fetch", lambda self, name: tmp_path)
+    models, events = ModelStore(tmp_path / "models", load_catalog()), []
+    with pytest.raises(StageError, match=r"It is broken\."):
+        runner.run(folder, models, tmp_path, events.append)
+    assert not [event for event in events if isinstance(event, StageStarted)]
+    with pytest.raises(StemscribeError):  # its model is not there, but it began
+        runner.run(folder, models, tmp_path, events.append, runner.Rules(force=True))
+    assert [event for event in events if isinstance(event, StageStarted)]
 
 
 @pytest.mark.models

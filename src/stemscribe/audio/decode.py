@@ -23,7 +23,7 @@ from av.packet import Packet
 
 from stemscribe.arrays import Array
 from stemscribe.audio.downmix import CHANNELS, Downmix
-from stemscribe.audio.probe import film_duration, opened
+from stemscribe.audio.probe import SEEKABLE, film_duration, opened
 from stemscribe.audio.resample import Resampler
 from stemscribe.errors import MediaError, NoAudioError
 from stemscribe.timebase import Seconds, clock, to_frames, to_seconds
@@ -35,7 +35,6 @@ _TOLERANCE: Seconds = 0.1  # smaller jumps of timestamps are rounding or jitter
 _LONGEST_GAP: Seconds = 600.0  # where the film's length is not known
 _LONGEST_OVERLAP: Seconds = 10.0
 _SILENCE_BLOCK: Seconds = 1.0
-_SEEKABLE = ("mov", "matroska")  # containers with an index; elsewhere a seek lands on a guess
 _REMARKS = 3
 _MOST_FAILURES = 20  # of the demuxer, one after the other
 
@@ -160,7 +159,7 @@ class TrackDecoder:
             yield block[:, first:last], rate
 
     def _frames(self, container: InputContainer) -> Iterator[AudioFrame]:
-        if self._start > _WARM_UP and container.format.name.startswith(_SEEKABLE):
+        if self._start > _WARM_UP and container.format.name.startswith(SEEKABLE):
             target = (container.start_time or 0) + int((self._start - _WARM_UP) * av.time_base)
             container.seek(target, backward=True)
         for packet in self._packets(container):

@@ -27,6 +27,7 @@ from stemscribe.languages import standard_code
 from stemscribe.timebase import Seconds, clock
 
 _IDENTITY_SPAN = 1 << 20
+SEEKABLE = ("mov", "matroska")
 _INDEXED = ("mov", "matroska", "flac", "avi")  # their headers say how long the film is, and do not guess it
 # Titles need not be UTF-8. PyAV 19 gives such bytes as surrogates, and does not know the option any more.
 _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
@@ -79,6 +80,11 @@ class Media:
     def is_indexed(self) -> bool:
         """Whether the container knows how long it is; others guess from the bit rate, and may be far off."""
         return self.container.startswith(_INDEXED)
+
+    @property
+    def is_seekable(self) -> bool:
+        """Whether a seek lands where it should; in containers without an index of times it lands on a guess."""
+        return self.container.startswith(SEEKABLE)
 
     def track(self, wanted: str = "", language: str = "") -> AudioTrack:
         """The track to transcribe: the wanted one, else the best one in the language, else the best of all.

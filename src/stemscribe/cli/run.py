@@ -21,7 +21,7 @@ _ANSWERS = ("vocals", "accompaniment", "drums", "bass", "other", "srt", "text") 
 @click.option(
     "--rehearse", "only_rehearse", is_flag=True, help="Only find out whether it will work, and what it needs."
 )
-@click.option("--force", is_flag=True, help="Run it even if it will not fit in memory or on the disk.")
+@click.option("--force", is_flag=True, help="Run it even if its rehearsal fails, or it will not fit.")
 @click.option("--json", "as_json", is_flag=True, help="Events on stdout, one JSON object a line.")
 @job_options
 @place_options

@@ -24,6 +24,7 @@ from stemscribe.records import TEMPORARY, flush_to_disk, read_record, sha256_of,
 
 Versioned = TypeVar("Versioned", Job, Manifest)
 _PATIENCE = 1.0  # seconds: another process may be looking whether the job is running
+REHEARSAL = ".rehearsal-"  # begins the name of a folder that goes with the run that made it
 _ID = re.compile(r"job-\d{8}-\d{4,}")
 
 
@@ -86,6 +87,8 @@ class JobFolder:
         """Remove what a killed run left behind half-written; only for the one who holds the lock."""
         for path in self.path.glob(f".*{TEMPORARY}"):
             path.unlink(missing_ok=True)
+        for folder in self.path.glob(f"{REHEARSAL}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def is_locked(self) -> bool:
         """Whether some process is running this job; nothing is written to find out."""

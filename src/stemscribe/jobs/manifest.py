@@ -37,10 +37,15 @@ class StageRecord:
 
 @dataclass(frozen=True)
 class Manifest:
-    """All stages of a job that were ever started, by name."""
+    """All stages of a job that were ever started, by name.
+
+    Attributes:
+        engine: what separates, once that was decided: a job that left it open goes on as it began.
+    """
 
     job: str
     stages: dict[str, StageRecord] = field(default_factory=dict)
+    engine: str = ""
     version: int = 1
 
     def stage(self, name: str) -> StageRecord:

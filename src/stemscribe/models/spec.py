@@ -15,6 +15,7 @@ from stemscribe.models.sources import Convert, Derive, Hub, Source
 from stemscribe.toml import parse_toml
 
 CATALOG = Path(__file__).with_name("catalog.toml")
+SEPARATION_ENGINES = ("htdemucs_onnx", "demucs_torch")
 
 Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -86,6 +87,8 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if repeated := _repeated(file.name for file in self.files):
             raise ValueError(f"{self.name} lists {repeated} more than once")
+        if self.engine in SEPARATION_ENGINES and not self.stems:
+            raise ValueError(f"{self.name} separates, and does not say into which `stems`")
         if repeated := _repeated(self.stems):
             raise ValueError(f"{self.name} has more than one stem called {repeated}")
         if self.verified and any(file.sha256 is None for file in self.files):

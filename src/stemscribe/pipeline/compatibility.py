@@ -30,6 +30,7 @@ from stemscribe.environments.rules import findings
 from stemscribe.environments.tool import ToolFailed, ToolRunner
 from stemscribe.errors import EnvironmentBroken, RecordError, StemscribeError
 from stemscribe.models.store import ModelStore
+from stemscribe.pipeline.doctor import look_at_host
 from stemscribe.pipeline.golden import golden_task
 from stemscribe.records import read_record, write_record
 from stemscribe.toml import parse_toml
@@ -138,13 +139,13 @@ def measure(
         matrix = read_record(path, Matrix)
     except RecordError:
         matrix = Matrix()
-    ffmpeg = find_library("avutil") is not None
+    ffmpeg, host = find_library("avutil") is not None, look_at_host(models, path.parent, ())
     for row in rows():
         if row.ffmpeg != ffmpeg:
             tell(f"{row.name}: not run, FFmpeg's libraries are {'there' if ffmpeg else 'not there'}.")
             continue
         tell(f"{row.name}: building it...")
-        trial = _try(row, models, environ)
+        trial = _try(row, models, environ, host)
         tell(f"{row.name}: torchaudio.save {trial.torchaudio_save}; stemscribe {trial.stems}.")
         matrix = _with(matrix, trial)
         write_record(path, matrix)
@@ -160,7 +161,7 @@ def _with(matrix: Matrix, trial: Trial) -> Matrix:
     return Matrix(ordered, matrix.resolutions, matrix.resolved)
 
 
-def _try(row: Row, models: ModelStore, environ: Mapping[str, str]) -> Trial:
+def _try(row: Row, models: ModelStore, environ: Mapping[str, str], host: HostFacts) -> Trial:
     with tempfile.TemporaryDirectory(prefix="stemscribe-") as place:
         venv = Path(place) / DEMUCS
         tool = ToolRunner(Path(place) / "install.log", environ, lambda line: None)
@@ -185,7 +186,7 @@ def _try(row: Row, models: ModelStore, environ: Mapping[str, str]) -> Trial:
             torchaudio_save=_save(venv, Path(place) / "silence.wav"),
             stems=stems,
             runtime=runtime,
-            remarks=_remarks(venv, environ),
+            remarks=_remarks(venv, environ, host),
         )
 
 
@@ -219,14 +220,14 @@ def _save(venv: Path, path: Path) -> str:
     return "raises " + " ".join(reason.split()).removesuffix(" Likely causes:").rstrip(".")
 
 
-def _remarks(venv: Path, environ: Mapping[str, str]) -> dict[str, str]:
+def _remarks(venv: Path, environ: Mapping[str, str], host: HostFacts) -> dict[str, str]:
     """What the doctor's rules say of it, but that it was made by hand."""
     lock = venv / "no-lock.txt"
     lock.touch()
     modules = (("torch", "torch"), ("demucs", "demucs.htdemucs"))
     profile = EnvironmentProfile("by hand", lock, modules, environment=DEMUCS)
     facts = look(DEMUCS, venv, profile, environ)
-    return {each.rule: each.what for each in findings(facts, HostFacts()) if each.rule != "made-by-hand"}
+    return {each.rule: each.what for each in findings(facts, host) if each.rule != "made-by-hand"}
 
 
 def _resolutions(root: Path, environ: Mapping[str, str]) -> Iterator[Resolution]:

@@ -7,18 +7,20 @@ what was asked in the options that stages see, so that fingerprints hold what wa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from stemscribe.choices import Engine, StemSet
 from stemscribe.environments.gpu import gpu_for_torch
-from stemscribe.environments.interpreter import python_in
+from stemscribe.environments.interpreter import is_there, python_in
+from stemscribe.environments.profile import DEMUCS
 from stemscribe.errors import EnvironmentBroken, UsageError
 from stemscribe.inference import choose_runtime
 from stemscribe.jobs.job import Options
 from stemscribe.models.spec import Catalog
 from stemscribe.separation.engines.demucs_torch import working_device
 
-DEMUCS = "demucs"  # the environment that has torch
+ENGINES: dict[str, Engine] = {"onnx": "onnx", "torch": "torch"}
 ONNX_ENGINE = "htdemucs_onnx"
 TORCH_ENGINE = "demucs_torch"
 _TORCH_SUFFIX = "-torch"
@@ -44,29 +46,32 @@ class EngineChoice:
     why: str
 
 
-def choose_engine(options: Options, catalog: Catalog, environments: Path) -> EngineChoice:
+def choose_engine(options: Options, catalog: Catalog, environments: Path, begun_with: str = "") -> EngineChoice:
     """The engine for a job on this machine.
 
     Args:
         options: what was asked.
         catalog: the models that there are.
         environments: the folder of virtual environments.
+        begun_with: the engine that an earlier run of the job decided on, if any; what was left open stays decided.
 
     Raises:
         UsageError: there is no such model, or the engine, device or stems do not go together.
-        EnvironmentBroken: only torch will do, and its environment is not there.
     """
     onnx, torch = _entries(options.separation_model, catalog)
-    engine, why = _engine(options, onnx, torch, environments)
+    if begun_with in ENGINES and options.engine == "auto":
+        engine, why = ENGINES[begun_with], "the job began with it"
+    else:
+        engine, why = _engine(options, onnx, torch, environments)
     entry = torch if engine == "torch" else onnx
-    assert entry is not None
+    if entry is None:
+        raise UsageError(f"There is no {options.separation_model} for engine {engine}.", hint="Prepare a new job.")
     if missing := [stem for stem in STEMS[options.stems] if stem not in catalog[entry].stems]:
         raise UsageError(
             f"Model {options.separation_model} has no {' and no '.join(missing)}.",
             hint=f"It has {', '.join(catalog[entry].stems)}. For guitar and piano: --separation-model htdemucs_6s.",
         )
     if engine == "torch":
-        require_environment(environments)
         if options.device == "coreml":
             raise UsageError("Device coreml is for --engine onnx; torch has mps.", hint="Use --device mps, or auto.")
     elif options.device == "mps":
@@ -83,7 +88,7 @@ def require_environment(environments: Path) -> Path:
         EnvironmentBroken: it is not there.
     """
     python = python_in(environments / DEMUCS)
-    if not python.exists():
+    if not is_there(python):
         raise EnvironmentBroken(
             f"Engine torch works in {environments / DEMUCS}, and that is not there.",
             hint="Run `./bootstrap.sh --env demucs` to make it, or leave out --engine.",
@@ -123,12 +128,13 @@ def _engine(options: Options, onnx: str | None, torch: str | None, environments:
     return _engine_for_gpu(environments)
 
 
+@lru_cache(maxsize=1)  # it may start torch, and is asked for each file of many
 def _engine_for_gpu(environments: Path) -> tuple[Engine, str]:
     gpu = gpu_for_torch()
     if gpu is None:
         return "onnx", "there is no GPU that torch could use"
     python = python_in(environments / DEMUCS)
-    if not python.exists():
+    if not is_there(python):
         return "onnx", f"{gpu} is there, but not {environments / DEMUCS} (`./bootstrap.sh --env demucs` makes it)"
     try:
         device = working_device(python)

@@ -25,9 +25,9 @@ from stemscribe.audio.source import AudioSource
 from stemscribe.audio.writer import StemWriter
 from stemscribe.choices import Device
 from stemscribe.environments.interpreter import python_in
-from stemscribe.errors import EnvironmentBroken, StemscribeError
+from stemscribe.environments.profile import DEMUCS
+from stemscribe.errors import EnvironmentBroken, StemscribeError, StorageError, UsageError
 from stemscribe.models.store import ModelStore
-from stemscribe.pipeline.engines import DEMUCS
 from stemscribe.separation.base import Separator
 from stemscribe.separation.engines.demucs_torch import DemucsTorch
 from stemscribe.separation.engines.htdemucs_onnx import HTDemucsOnnx
@@ -63,12 +63,14 @@ def golden_task(environment: str, venv: Path, models: ModelStore, device: Device
         environment: its name; `demucs` works with torch, every other one with the ONNX graph.
         venv: its folder, which may have another name while it is being made.
         models: nothing is fetched; what is not there is done without.
-        device: where to compute.
+        device: where to compute; one that only the other engine knows counts as `auto`.
 
     Raises:
-        StemscribeError: it failed; the message says in what.
+        EnvironmentBroken: it failed, and the environment is to blame; the message says in what.
+        StemscribeError: it failed for another reason.
     """
     started = time.monotonic()
+    device = "auto" if device == ("coreml" if environment == DEMUCS else "mps") else device
     name = TORCH_MODEL if environment == DEMUCS else ONNX_MODEL
     present = models.present(name)
     folder = models.folder(name) if present else None
@@ -100,7 +102,8 @@ def _in(environment: str, venv: Path, folder: Path | None, device: Device) -> st
             hint=f"Run `./bootstrap.sh --env {environment} --check`.",
         ) from error
     if "message" in answer:
-        raise EnvironmentBroken(f"venv/{environment} cannot do its work: {answer['message']}", hint=answer["hint"])
+        kind = {each.__name__: each for each in (UsageError, StorageError)}.get(answer["kind"], EnvironmentBroken)
+        raise kind(f"venv/{environment} cannot do its work: {answer['message']}", hint=answer["hint"])
     runtime: str = answer["runtime"]
     return runtime
 
@@ -130,7 +133,7 @@ def main(folder: str, device: Device) -> None:
             separator = HTDemucsOnnx(Path(folder), stems=("vocals",), device=device) if folder else _Louder()
             json.dump({"runtime": _separate_and_write(separator)}, answers)
         except StemscribeError as error:
-            json.dump({"message": error.message, "hint": error.hint}, answers)
+            json.dump({"kind": type(error).__name__, "message": error.message, "hint": error.hint}, answers)
 
 
 class _Louder:

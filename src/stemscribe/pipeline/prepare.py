@@ -16,7 +16,7 @@ from stemscribe.jobs.folder import JobFolder, all_jobs, create
 from stemscribe.jobs.job import Job, Options
 from stemscribe.languages import AUTO
 from stemscribe.models.spec import Catalog
-from stemscribe.pipeline.engines import choose_engine
+from stemscribe.pipeline.engines import choose_engine, require_environment
 from stemscribe.pipeline.workflows import workflow_named
 from stemscribe.speech.faster_whisper import ENGINE, whisper_code
 from stemscribe.timebase import clock
@@ -65,7 +65,8 @@ def checked(request: Request, catalog: Catalog, environments: Path) -> Job:
     workflow = workflow_named(request.workflow)
     language = _language(request.source_language)
     check_format(options.stem_format, options.stem_subtype)
-    choose_engine(options, catalog, environments)
+    if choose_engine(options, catalog, environments).options.engine == "torch":
+        require_environment(environments)
     if any(options.model in step.stage.models(options) for step in workflow.steps):
         language = _spoken(options.model, language)
     if options.end_time is not None and options.end_time <= options.start_time:

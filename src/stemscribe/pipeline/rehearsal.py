@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +23,12 @@ from pathlib import Path
 import msgspec
 
 import stemscribe
+from stemscribe.audio.decode import TrackDecoder
 from stemscribe.audio.probe import Media, identity, probe
-from stemscribe.choices import StemSubtype
+from stemscribe.choices import SAMPLE_BYTES
 from stemscribe.environments.tree import stamp, stamp_of
 from stemscribe.errors import MediaError, RecordError, StageError, StemscribeError, StorageError
-from stemscribe.jobs.folder import JobFolder
+from stemscribe.jobs.folder import REHEARSAL, JobFolder
 from stemscribe.jobs.job import Job
 from stemscribe.models.store import ModelStore
 from stemscribe.pipeline.engines import STEMS
@@ -47,7 +49,6 @@ SEPARATION = "source_separation"
 
 _REGION: Seconds = 15.0  # a region of speech for so much of a film: talkative, as films go
 _OTHER_STAGES = 100.0  # what is neither separation nor recognition goes at least that many times as fast as the film
-_SAMPLE_BYTES: dict[StemSubtype, int] = {"pcm16": 2, "pcm24": 3, "float": 4}
 _JOURNAL_SHARE = 4 / 3  # each window's tail is kept beside its finished frames
 _RATE, _CHANNELS = 44100, 2
 
@@ -141,22 +142,36 @@ class Rehearsal:
         except OSError as error:
             raise storage_error(path, error) from error
         write_record(path, expected)
-        for old in sorted(self._cache.glob("*.json"), key=lambda one: one.stat().st_mtime)[:-KEPT]:
-            old.unlink(missing_ok=True)
+        with suppress(OSError):  # another process may be tidying up as well
+            for old in sorted(self._cache.glob("*.json"), key=lambda one: one.stat().st_mtime)[:-KEPT]:
+                old.unlink(missing_ok=True)
 
     def _rehearse(self) -> Answer:
-        """Run it a third into the film, where there is something to hear; if that cannot be read, at its start."""
-        starts = list(dict.fromkeys((self._middle(), self._source.options.start_time)))
-        for start in starts[:-1]:
-            answer = self._run(start)
-            if not answer.failed_stage or self.workflow.stage(answer.failed_stage).inputs:
-                return self._checked(answer)
-        return self._checked(self._run(starts[-1]))
+        """Run it a third into the film, where there is something to hear; if that cannot be read, where sound
+        begins.
+        """
+        middle = self._middle()
+        answer = self._run(middle)
+        reads_the_film = bool(answer.failed_stage) and not self.workflow.stage(answer.failed_stage).inputs
+        if reads_the_film and (first := self._first_sound()) is not None and first != middle:
+            answer = self._run(first)
+        return self._checked(answer)
+
+    def _first_sound(self) -> Seconds | None:
+        """Where the sound of the film begins, from the start of what is asked for on; `None` where there is none."""
+        options = self._source.options
+        track = self._film.track(options.audio_track, self._source.source_language)
+        decoder = TrackDecoder(self._film.path, track.number, _RATE, start=options.start_time, end=options.end_time)
+        try:
+            next(decoder.blocks(), None)
+        except MediaError:
+            return None  # the rehearsal's own failure says more
+        return decoder.offset
 
     def _middle(self) -> Seconds:
         film, start = self._film, self._source.options.start_time
         length = _length(film, self._source)
-        if not film.is_indexed or length <= 3 * LENGTH:
+        if not film.is_seekable or length <= 3 * LENGTH:
             return start
         return round(start + length / 3, 3)
 
@@ -182,10 +197,8 @@ class Rehearsal:
 
     def _run(self, start: Seconds) -> Answer:
         """Run the job on a few seconds in a process of its own, in a folder that goes afterwards."""
-        for left in self.folder.path.glob(".rehearsal-*"):
-            shutil.rmtree(left, ignore_errors=True)
         try:
-            place = Path(tempfile.mkdtemp(prefix=".rehearsal-", dir=self.folder.path))
+            place = Path(tempfile.mkdtemp(prefix=REHEARSAL, dir=self.folder.path))
         except OSError as error:
             raise storage_error(self.folder.path, error) from error
         try:
@@ -218,7 +231,8 @@ class Rehearsal:
             )
         except subprocess.TimeoutExpired as error:
             raise StageError(
-                f"The rehearsal had not ended after {TIME_LIMIT:.0f} s, and was stopped.", hint=self._look
+                f"The rehearsal had not ended after {TIME_LIMIT:.0f} s, and was stopped.",
+                hint=f"{self.folder.path / 'rehearsal.log'} tells how far it came; --force runs the job all the same.",
             ) from error
         try:
             return msgspec.json.decode(done.stdout, type=Answer)
@@ -255,10 +269,6 @@ class Rehearsal:
     def _model_names(self) -> set[str]:
         return {name for step in self.workflow.steps for name in step.stage.models(self.job.options)}
 
-    @property
-    def _look(self) -> str:
-        return f"{self.folder.path / 'rehearsal.log'} tells how far it came."
-
 
 def check_fits(folder: JobFolder, expected: Expectation) -> None:
     """Refuse a job that the machine cannot hold.
@@ -294,8 +304,9 @@ def _spoken(duration: Seconds) -> str:
 
 def _length(film: Media, job: Job) -> Seconds:
     """How much of the film a job is about; 0 where that is not known."""
-    end = job.options.end_time if job.options.end_time is not None else film.duration
-    return max(0.0, end - job.options.start_time) if end is not None else 0.0
+    ends = [job.options.end_time, film.duration if film.is_indexed or job.options.end_time is None else None]
+    known = [end for end in ends if end is not None]
+    return max(0.0, min(known) - job.options.start_time) if known else 0.0
 
 
 def _disk(film: Seconds, job: Job) -> int:
@@ -305,4 +316,4 @@ def _disk(film: Seconds, job: Job) -> int:
     written = 2 if job.options.stems == "two" else len(stems)
     mix = samples * 3
     journal = samples * 4 * len(stems) * _JOURNAL_SHARE
-    return int(mix + journal + samples * _SAMPLE_BYTES[job.options.stem_subtype] * written)
+    return int(mix + journal + samples * SAMPLE_BYTES[job.options.stem_subtype] * written)

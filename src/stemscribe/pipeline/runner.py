@@ -18,6 +18,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from stemscribe.audio.probe import identity
+from stemscribe.environments.interpreter import is_there, python_in
+from stemscribe.environments.profile import CORE
 from stemscribe.errors import MediaError, StageError, StemscribeError
 from stemscribe.jobs.folder import JobFolder
 from stemscribe.jobs.job import Job, Options
@@ -40,7 +42,7 @@ from stemscribe.pipeline.reporter import (
     StageSkipped,
     StageStarted,
 )
-from stemscribe.pipeline.stage import Progress, StageContext
+from stemscribe.pipeline.stage import Progress, Stage, StageContext
 from stemscribe.pipeline.workflows import Step, Workflow, workflow_named
 from stemscribe.records import flush_to_disk, is_unwritable, rename, replacing, storage_error
 
@@ -57,8 +59,7 @@ class Outcome:
     artefacts: Mapping[str, Path]
 
     def hand_out(self, stage: str, target: Path) -> list[Path]:
-        """Put the artefacts of a stage into a folder of the user's, by hard link where that can be done, else as
-        copies.
+        """Put copies of a stage's artefacts into a folder of the user's.
 
         Raises:
             StorageError: the folder cannot be written.
@@ -78,7 +79,7 @@ class Rules:
 
     Attributes:
         rehearse: whether the job is rehearsed before its first stage, and refused when it will not fit.
-        force: whether one that will not fit is run all the same.
+        force: whether one whose rehearsal failed, or that will not fit, is run all the same.
         is_rehearsal: whether this run is itself one.
     """
 
@@ -145,7 +146,7 @@ def _opened(
         report(JobStarted(job.id, str(folder.path)))
         try:
             workflow = workflow_named(job.workflow)
-            job = _decided(job, workflow, models, environments)
+            job = _decided(folder, job, workflow, models, environments)
             yield _Run(folder, job, workflow, models, environments, report, rules)
         except StemscribeError as error:
             log.debug("job %s failed: %s", job.id, error, exc_info=error)
@@ -193,6 +194,15 @@ class _Run:
             check_fits(self._folder, expected)
         return expected
 
+    def _rehearse_first(self) -> None:
+        """Rehearse the job before it begins; with `force`, a rehearsal that fails is a warning."""
+        try:
+            self.rehearse()
+        except StemscribeError as error:
+            if not self._rules.force:
+                raise
+            log.warning("going on all the same, as asked (--force): %s", error)
+
     def _check(self) -> None:
         """Find out what would fail later: a film that is gone or changed, a model that cannot be had."""
         first = self._workflow.steps[0].stage
@@ -208,7 +218,7 @@ class _Run:
         digests = {name: self._models.spec(name).digest for name in stage.models(self._job.options)}
         wanted = fingerprint(stage, self._job, inputs, digests, self._environments)
         record = self._folder.manifest.stage(stage.name)
-        if record.status == "completed" and record.fingerprint == wanted:
+        if record.status == "completed" and (record.fingerprint == wanted or self._cannot_tell(stage)):
             damaged = [artefact.path for artefact in record.artefacts if not self._folder.is_whole(artefact)]
             if not damaged:
                 log.info("⏭  Stage %s: SKIPPED (already completed)", stage.name)
@@ -222,12 +232,17 @@ class _Run:
         if not stage.inputs:
             _check_film(self._job)
         if not self._has_begun:
-            self.rehearse()
+            self._rehearse_first()
             self._has_begun = True
         log.info("▶️  Stage %s: STARTING", stage.name)
         self._report(StageStarted(stage.name, position, len(self._workflow.steps)))
         with logged_to(self._folder.path / step.folder / "stage.log"):
             self._run_stage(step, StageRecord("running", wanted, record.attempts + 1, _now()))
+
+    def _cannot_tell(self, stage: Stage) -> bool:
+        """Whether an environment is not here by which a finished stage could be told to be outdated."""
+        others = [name for name in stage.packages(self._job.options) if name != CORE]
+        return any(not is_there(python_in(self._environments / name)) for name in others)
 
     def _run_stage(self, step: Step, record: StageRecord) -> None:
         stage, started = step.stage, time.monotonic()
@@ -271,9 +286,6 @@ class _Run:
         drafts, scratch = home / ".draft", home / ".scratch" / wanted[:16]
         try:
             _remove(drafts)
-            for other in (home / ".scratch").glob("*"):
-                if other != scratch:
-                    _remove(other)
             drafts.mkdir(parents=True)
             scratch.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -312,12 +324,15 @@ class _Run:
         return list(dict.fromkeys(name for step in self._workflow.steps for name in step.stage.models(options)))
 
 
-def _decided(job: Job, workflow: Workflow, models: ModelStore, environments: Path) -> Job:
-    """The job with what was left open decided for this machine."""
+def _decided(folder: JobFolder, job: Job, workflow: Workflow, models: ModelStore, environments: Path) -> Job:
+    """The job with what was left open decided for this machine, once."""
     if not any("engine" in step.stage.depends_on for step in workflow.steps):
         return job
-    choice = choose_engine(job.options, models.catalog, environments)
+    manifest = folder.manifest
+    choice = choose_engine(job.options, models.catalog, environments, manifest.engine)
     log.info("engine %s: %s", choice.options.engine, choice.why)
+    if manifest.engine != choice.options.engine:
+        folder.manifest = replace(manifest, engine=choice.options.engine)
     return replace(job, options=choice.options)
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from stemscribe.errors import StemscribeError
 from stemscribe.jobs.folder import JobFolder
@@ -107,8 +109,16 @@ def _stride(separation: SeparationRecord) -> Seconds:
     return to_seconds(separation.window_frames - separation.overlap_frames, separation.sample_rate)
 
 
+def _leave_with(parent: psutil.Process | None) -> None:
+    """End this process when the one that asked has died: nobody would read the answer."""
+    if parent is not None:
+        parent.wait()
+    os._exit(1)
+
+
 def main() -> None:
     """Serve one request; whatever libraries print goes to stderr, because stdout carries the answer."""
+    threading.Thread(target=_leave_with, args=(psutil.Process().parent(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)

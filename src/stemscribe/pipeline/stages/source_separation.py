@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from stemscribe.audio.mix import MixInfo
 from stemscribe.audio.source import AudioSource
-from stemscribe.choices import StemSubtype
+from stemscribe.choices import SAMPLE_BYTES
+from stemscribe.environments.profile import DEMUCS
 from stemscribe.errors import ModelError, StorageError
 from stemscribe.jobs.job import Options
-from stemscribe.pipeline.engines import DEMUCS, STEMS, require_environment
+from stemscribe.pipeline.engines import STEMS, require_environment
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
 from stemscribe.records import read_record, write_record
 from stemscribe.separation.base import Separator
@@ -26,8 +29,6 @@ from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.stream import OVERLAP, Normalisation, plan_for, separate
 
 log = logging.getLogger(__name__)
-
-_SAMPLE_BYTES: dict[StemSubtype, int] = {"pcm16": 2, "pcm24": 3, "float": 4}
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class SourceSeparation:
         with AudioSource(context.inputs["mix"], gain=info.gain) as mix, ExitStack() as stack:
             with _separator(context) as separator:
                 layout = _layout(separator, info)
-                journal = stack.enter_context(Journal(context.scratch, layout))
+                journal = stack.enter_context(Journal(_journal_folder(context, layout), layout))
                 _check_space(context, layout, journal)
                 _separate_all(context, separator, mix, info, layout, journal)
             stems = write_stems(journal, layout, mix.read, files)
@@ -134,10 +135,21 @@ def _layout(separator: Separator, info: MixInfo) -> Layout:
     return Layout(plan, separator.stems, separator.channels, separator.runtime)
 
 
+def _journal_folder(context: StageContext, layout: Layout) -> Path:
+    """Where the windows of this separation are committed; those that another device computed stay beside them."""
+    folder = context.scratch / hashlib.sha256(layout.heading()).hexdigest()[:8]
+    if not folder.exists() and any(context.scratch.iterdir()):
+        log.warning(
+            "what was separated before was not computed by %s: it begins anew; what there is stays until it is done",
+            layout.runtime,
+        )
+    return folder
+
+
 def _check_space(context: StageContext, layout: Layout, journal: Journal) -> None:
     """Refuse to begin what the disk cannot hold."""
     samples = (len(context.outputs) - 1) * layout.plan.total_frames * layout.channels
-    stems = samples * _SAMPLE_BYTES[context.options.stem_subtype]
+    stems = samples * SAMPLE_BYTES[context.options.stem_subtype]
     needed = layout.total_bytes - journal.committed_bytes + stems
     free = shutil.disk_usage(context.scratch).free
     if free < needed:

@@ -100,11 +100,6 @@ class DemucsTorch:
         stems = np.frombuffer(answer.payload, "<f4").astype(np.float32)
         return stems.reshape(len(self.stems), self.channels, self.window_frames)
 
-    @property
-    def peak_bytes(self) -> int:
-        """The most memory that the worker has taken so far; 0 where that cannot be told."""
-        return self._worker.peak_bytes()
-
     def close(self) -> None:
         """End the worker."""
         self._worker.close()
@@ -191,16 +186,6 @@ class _Worker:
             raise _failure(error["kind"], error["message"])
         return answer
 
-    def peak_bytes(self) -> int:
-        """The most memory that the process has taken."""
-        import psutil
-
-        try:
-            memory = psutil.Process(self._process.pid).memory_info()
-        except psutil.Error:
-            return 0
-        return int(getattr(memory, "peak_wset", memory.rss))
-
     def close(self) -> None:
         """Let the process go, and make sure that it does."""
         with suppress(OSError):  # it has gone before us
@@ -217,13 +202,15 @@ class _Worker:
             thread.join(LEAVING_SECONDS)
 
     def _read_answers(self, stream: IO[bytes]) -> None:
-        with stream:
-            while line := stream.readline():
-                header = json.loads(line)
-                payload = stream.read(header.get("bytes", 0))
-                if len(payload) == header.get("bytes", 0):
-                    self._answers.put(_Answer(header, payload))
-        self._answers.put(None)
+        try:
+            with stream, suppress(ValueError):  # of a header that was cut off: it has died
+                while line := stream.readline():
+                    header = json.loads(line)
+                    payload = stream.read(header.get("bytes", 0))
+                    if len(payload) == header.get("bytes", 0):
+                        self._answers.put(_Answer(header, payload))
+        finally:
+            self._answers.put(None)
 
     def _read_talk(self, stream: IO[bytes]) -> None:
         with stream:
