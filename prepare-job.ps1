@@ -3,5 +3,5 @@
 if ($LASTEXITCODE -ne 0) { exit $LASTEXITCODE }
 $before = $env:STEMSCRIBE_ROOT
 $env:STEMSCRIBE_ROOT = $PSScriptRoot
-try { & "$PSScriptRoot\venv\core\Scripts\stemscribe.exe" prepare @args } finally { $env:STEMSCRIBE_ROOT = $before }
+try { & "$PSScriptRoot\venv\core\Scripts\python.exe" -I -m stemscribe.cli.entry prepare @args } finally { $env:STEMSCRIBE_ROOT = $before }
 exit $LASTEXITCODE

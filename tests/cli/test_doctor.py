@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from stemscribe.cli import doctor
 from stemscribe.environments.facts import EnvironmentFacts, FolderFacts, HostFacts, ModelFacts
 from stemscribe.environments.rules import findings, host_findings
-from stemscribe.errors import EnvironmentBroken
+from stemscribe.errors import EnvironmentBroken, UsageError
+from stemscribe.pipeline import compatibility
 from stemscribe.pipeline import doctor as practice
 from stemscribe.pipeline.doctor import Examination, Mending, Report, Trial
 
@@ -136,3 +137,12 @@ def test_json_is_the_whole_report(call):
     assert answer["environments"][0]["facts"]["path"] == "venv/demucs"
     assert answer["environments"][0]["trial"]["why"] == "because"
     assert answer["findings"][0]["rule"] == "model-damaged"
+
+
+@pytest.mark.parametrize(("option", "said"), [(["--fix"], "--fix"), (["--matrix", "x.json"], "--matrix")])
+def test_what_downloads_is_refused_offline(call, monkeypatch, option, said):
+    monkeypatch.setattr(compatibility, "measure", lambda *anything: pytest.fail("it was measured"))
+    done, calls = call("--offline", *option, reports=[])
+    assert isinstance(done.exception, UsageError)
+    assert done.exception.message == (f"`{said}` downloads packages, and no connection may be opened (offline).")
+    assert calls == []

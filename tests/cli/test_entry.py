@@ -89,3 +89,12 @@ def test_a_whole_environment_answers(tmp_path):
     done = run(tmp_path, "--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("stemscribe ")
+
+
+def test_it_can_be_called_as_a_module(tmp_path):
+    """As the scripts for Windows do: programs of a replaced environment name the folder that it was built in."""
+    (tmp_path / "click.py").write_text("raise SystemExit('a file beside the film was imported')")
+    command = [sys.executable, "-I", "-m", "stemscribe.cli.entry", "--version"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("stemscribe ")

@@ -70,6 +70,22 @@ def test_what_was_chosen_once_stays(recipes, here, tmp_path):
     assert choose_profile(recipes, tmp_path / "demucs").name == "pinned", "modern cannot be had any more"
 
 
+def test_what_has_lost_its_python_is_made_anew_from_the_same(recipes, here, tmp_path):
+    here("linux-x86_64", (3, 12))
+    made_from(tmp_path / "demucs", "modern")
+    (tmp_path / "demucs" / "bin" / "python").unlink()
+    assert choose_profile(recipes, tmp_path / "demucs").name == "modern"
+
+
+def test_what_was_interrupted_goes_on_from_the_same(recipes, here, tmp_path):
+    here("linux-x86_64", (3, 12))
+    (tmp_path / "demucs").mkdir()
+    claim(tmp_path / "demucs", "modern")
+    assert choose_profile(recipes, tmp_path / "demucs").name == "modern"
+    claim(tmp_path / "demucs")
+    assert choose_profile(recipes, tmp_path / "demucs").name == "pinned"
+
+
 def test_a_copy_does_not_decide(recipes, here, tmp_path):
     here("linux-x86_64", (3, 12))
     made_from(tmp_path / "original", "modern")

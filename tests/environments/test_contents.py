@@ -20,11 +20,13 @@ import uv
 
 from stemscribe.environments import contents as contents_module
 from stemscribe.environments import index as index_module
+from stemscribe.environments import manager as manager_module
 from stemscribe.environments.contents import Contents, contents
 from stemscribe.environments.installed import versions
 from stemscribe.environments.installer import Uv
-from stemscribe.environments.interpreter import Interpreter
+from stemscribe.environments.interpreter import Interpreter, running_python
 from stemscribe.environments.profile import CpuBuild, EnvironmentProfile
+from stemscribe.errors import EnvironmentBroken
 
 from .conftest import PACKAGE, BorrowedPip, Workshop, lock_line, make_wheel
 
@@ -214,3 +216,37 @@ def test_a_whole_lock_goes_in_alone(workshop):
         ("from", "https://index", ("torch==1",)),
     ]
     assert contents(workshop.profile(), workshop.venv, LINUX, workshop.said.append) == Contents("")
+
+
+@pytest.fixture
+def small(workshop, recipe, no_gpu, monkeypatch):
+    """An environment with a build for CPUs, of which a file is missing; its manager, and its recipe."""
+    workshop.lock.write_text(f"{PACKAGE}==2.5.1 --hash=sha256:{'0' * 64}\n")
+    monkeypatch.setattr(contents_module, "PLATFORM", running_python().platform)
+    recipe = replace(recipe, built=(), modules=((PACKAGE, PACKAGE),))
+    environ = {name: value for name, value in workshop.environ.items() if name != "PIP_NO_INDEX"}
+    manager = workshop.manager(installer=BorrowedPip(), environ=environ)
+    manager.ensure(recipe)
+    next(workshop.venv.rglob(f"{PACKAGE}.py")).unlink()
+    return manager, recipe
+
+
+def test_a_damaged_build_for_cpus_is_mended_from_where_it_came(small, workshop):
+    manager, recipe = small
+    (workshop.venv / "kept").touch()
+    workshop.said.clear()
+    assert manager.ensure(recipe, check=True).versions == {PACKAGE: "2.5.1+cpu"}
+    assert f"Installing again: {PACKAGE}." in workshop.said
+    assert next(workshop.venv.rglob(f"{PACKAGE}.py")).exists()
+    assert (workshop.venv / "kept").exists(), "it should have been mended in place"
+
+
+def test_where_its_index_cannot_be_reached_nothing_is_mixed(small, workshop, monkeypatch):
+    manager, recipe = small
+    monkeypatch.setattr(manager_module, "offers", lambda build, wanted: False)
+    with pytest.raises(EnvironmentBroken) as error:
+        manager.ensure(recipe, check=True)
+    assert error.value.message.startswith(
+        f"venv/tiny could not be mended: {PACKAGE}==2.5.1+cpu came from {recipe.cpu.index}, which cannot be reached."
+    )
+    assert versions(workshop.venv, [PACKAGE]) == {PACKAGE: "2.5.1+cpu"}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pip._vendor.packaging.markers import Marker
 
-from stemscribe.environments.drift import applies, drift
+from stemscribe.environments.drift import applies, drift, drifted
+from stemscribe.environments.profile import EnvironmentProfile
 from stemscribe.environments.requirements import pins
 
 LINUX = {
@@ -85,3 +88,15 @@ def test_versions_are_compared_as_numbers():
 def test_what_is_no_marker_is_refused(marker):
     with pytest.raises(ValueError, match="marker"):
         applies(marker, LINUX)
+
+
+def test_the_vital_comes_first_and_is_what_is_missing_or_must_be_exact(tmp_path):
+    lock = tmp_path / "lock.txt"
+    lock.write_text("a==1\ngone==1\nnumpy==2\nsetuptools==3\ntorch==2.5.1\n")
+    modules = (("torch", "torch"), ("numpy", "numpy"))
+    recipe = EnvironmentProfile("pinned", lock, modules, builders=("setuptools",), exact=("torch",))
+    installed = {"a": "2", "numpy": "2.1", "torch": "2.6.0"}
+    judged = [(each.name, each.vital) for each in drifted(recipe, installed, LINUX)]
+    assert judged == [("torch", True), ("gone", True), ("a", False), ("numpy", False)]
+    everything = [each.name for each in drifted(replace(recipe, exact=()), installed, LINUX) if each.vital]
+    assert everything == ["numpy", "torch", "gone"]

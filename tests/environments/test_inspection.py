@@ -10,12 +10,14 @@ import sys
 
 import pytest
 
+from stemscribe.environments import facts as facts_module
 from stemscribe.environments import inspection
 from stemscribe.environments.facts import INSPECTION, EnvironmentFacts, HostFacts, look, profile_for
 from stemscribe.environments.interpreter import python_in
-from stemscribe.environments.marker import Marker, claim, write_marker
+from stemscribe.environments.marker import Marker, claim, is_made_by_hand, write_marker
 from stemscribe.environments.profile import EnvironmentProfile
 from stemscribe.environments.rules import findings
+from stemscribe.environments.tree import stamp
 
 # As much of torch as is asked for: a build for CUDA on a machine without.
 TORCH = """
@@ -274,3 +276,40 @@ def test_an_environment_is_held_against_its_own_recipe(venv, profile, tmp_path):
     assert profile_for(venv, [other, profile]).name == "pinned"
     assert profile_for(tmp_path / "nothing", [old, other, profile]).name == "modern"
     assert profile_for(tmp_path / "nothing", [old]).name == "old"
+
+
+@pytest.mark.parametrize("folder", [".", "bin", "lib"])
+def test_a_folder_that_may_not_be_read_is_named(venv, profile, as_anybody, folder):
+    (venv / folder).chmod(0)
+    facts = as_anybody(lambda: look("demucs", venv, profile, os.environ))
+    (finding,) = (each for each in findings(facts, HostFacts()) if each.severity == "error")
+    named = str(venv) if folder == "." else folder
+    assert finding.what == f"venv/demucs cannot be used: {named} may not be read."
+    assert finding.fixable
+    assert as_anybody(lambda: len(stamp(venv))) == 64
+    assert as_anybody(lambda: is_made_by_hand(venv)) is False
+    (venv / folder).chmod(0o755)
+
+
+def test_an_inspection_that_fails_is_quoted(venv, profile, monkeypatch, tmp_path):
+    (tmp_path / "inspection.py").write_text("print('talk')\nraise OSError(28, 'No space left on device')\n")
+    monkeypatch.setattr(facts_module, "INSPECTION", tmp_path / "inspection.py")
+    facts = look("demucs", venv, profile, os.environ)
+    assert facts.inspection_error == "OSError: [Errno 28] No space left on device"
+    (finding,) = (each for each in findings(facts, HostFacts()) if each.severity == "error")
+    assert (finding.rule, finding.fixable) == ("cannot-look", False)
+    assert finding.what_to_do.startswith("Make room on the disk")
+
+
+def test_a_full_disk_for_temporary_files_is_told_and_not_mended(venv, profile, monkeypatch, tmp_path):
+    """No child process can be started then, so no module has a result."""
+    full = "import tempfile; tempfile.TemporaryFile = lambda: open('/dev/full', 'w').write('x' * 10**6)\n"
+    copy = tmp_path / "inspection.py"
+    copy.write_text(INSPECTION.read_text().replace("STEP = ", f"{full}STEP = ", 1))
+    shutil.copy(INSPECTION.with_name("proof.py"), tmp_path)
+    monkeypatch.setattr(facts_module, "INSPECTION", copy)
+    facts = look("demucs", venv, profile, os.environ)
+    assert facts.distributions == VERSIONS
+    (finding,) = (each for each in findings(facts, HostFacts()) if each.severity == "error")
+    assert (finding.rule, finding.fixable) == ("import-fails", False)
+    assert "No space left on device" in finding.what

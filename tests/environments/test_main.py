@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from stemscribe.environments import __main__ as front
-from stemscribe.environments.interpreter import python_in
+from stemscribe.environments.interpreter import Interpreter, python_in
 from stemscribe.environments.marker import Marker
 from stemscribe.environments.profile import torch_profiles
 from stemscribe.errors import EnvironmentBroken
@@ -122,3 +122,71 @@ def test_an_interruption_is_told_calmly(manager, capsys):
     manager.failure = KeyboardInterrupt()
     assert front.main(["--env", "core"]) == 130
     assert capsys.readouterr() == ("", "\nInterrupted. Run the same command again; it goes on where it stopped.\n")
+
+
+@pytest.fixture
+def named(monkeypatch, tmp_path):
+    """Lets STEMSCRIBE_PYTHON name a Python of some version; gives what the managers were told of it."""
+    asked = []
+
+    def be(minor: tuple[int, int], implementation: str = "cpython") -> list[str | None]:
+        found = Interpreter(tmp_path / "python", (*minor, 1), implementation, "linux-x86_64")
+        monkeypatch.setenv("STEMSCRIBE_PYTHON", "thatpython")
+        monkeypatch.setattr(front.shutil, "which", lambda name: f"/bin/{name}")
+        monkeypatch.setattr(front, "examine", lambda path: found)
+
+        class Listening(FakeManager):
+            def __init__(self, **settings):
+                super().__init__(**settings)
+                asked.append(settings["requested_python"])
+
+        monkeypatch.setattr(front, "EnvironmentManager", Listening)
+        return asked
+
+    return be
+
+
+@pytest.mark.parametrize("minor", [(3, 9), (3, 14)])
+def test_a_python_for_demucs_only_is_not_used_for_the_core(named, recipes, capsys, minor):
+    asked = named(minor)
+    assert front.main(["--quiet"]) == 0
+    assert asked == [None, "thatpython"]
+    version = ".".join(map(str, minor)) + ".1"
+    assert capsys.readouterr().err == (
+        f"[INFO] STEMSCRIBE_PYTHON names Python {version}, which venv/core cannot be made with (it needs 3.10 to "
+        f"3.13): another one is looked for, and Python {version} is used for venv/demucs only.\n"
+    )
+
+
+def test_the_core_that_is_made_on_the_way_gets_another_python_too(named, monkeypatch):
+    asked = named((3, 9))
+    monkeypatch.setattr(front, "can_read_toml", lambda: False)
+    monkeypatch.setattr(front.subprocess, "run", lambda command, **_: SimpleNamespace(returncode=0))
+    assert front.main(["--env", "demucs"]) == 0
+    assert asked == [None]
+
+
+@pytest.mark.parametrize(("minor", "implementation"), [((3, 11), "cpython"), ((3, 9), "pypy")])
+def test_any_other_named_python_holds_for_all(named, recipes, capsys, minor, implementation):
+    asked = named(minor, implementation)
+    front.main(["--quiet"])
+    assert asked == ["thatpython", "thatpython"]
+    assert capsys.readouterr().err == ""
+
+
+def test_where_only_the_core_is_wanted_the_named_python_holds(named):
+    asked = named((3, 9))
+    front.main(["--env", "core", "--quiet"])
+    assert asked == ["thatpython"]
+
+
+def test_a_python_that_cannot_read_the_recipes_lets_the_core_lock(manager, monkeypatch):
+    handed_over = []
+    monkeypatch.setattr(front, "can_read_toml", lambda: False)
+    monkeypatch.setattr(
+        front.subprocess, "run", lambda command, **_: handed_over.append(command) or SimpleNamespace(returncode=3)
+    )
+    assert front.main(["lock", "--upgrade"]) == 3
+    assert manager.asked == [("core", False, False)]
+    core = str(python_in(front.ROOT / "venv" / "core"))
+    assert handed_over == [[core, "-m", "stemscribe.environments", "lock", "--upgrade"]]

@@ -58,9 +58,11 @@ class Observed:
         self._note("reinstall")
         self.inner.reinstall(venv, requirements, tool)
 
-    def install_from(self, venv: Path, index: str, requirements: Sequence[str], tool: ToolRunner) -> None:
+    def install_from(
+        self, venv: Path, index: str, requirements: Sequence[str], tool: ToolRunner, *, again: bool = False
+    ) -> None:
         self._note("install from")
-        self.inner.install_from(venv, index, requirements, tool)
+        self.inner.install_from(venv, index, requirements, tool, again=again)
 
     def _note(self, what: str) -> None:
         with self.notes.open("a") as notes:

@@ -68,3 +68,9 @@ def test_tool_settings_are_no_metadata():
         "[project.scripts]",
         "d = 4",
     ]
+
+
+def test_what_is_pinned_by_hand_must_be_exact_and_no_more(root):
+    """So what `pip install -r requirements-demucs.txt` makes is taken over, whatever is released after the lock."""
+    pinned = re.findall(r"^([\w-]+)==", (root / "requirements-demucs.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert list(profiles(root)["pinned"].exact) == pinned

@@ -16,10 +16,13 @@ from stemscribe.environments import manager as manager_module
 from stemscribe.environments import replacement
 from stemscribe.environments.installed import site_packages
 from stemscribe.environments.interpreter import python_in
-from stemscribe.environments.marker import is_claimed, read_marker
+from stemscribe.environments.marker import is_claimed, made_from, read_marker, written_at
+from stemscribe.environments.profile import CpuBuild
 from stemscribe.environments.proof import damaged, first_difference
 from stemscribe.environments.replacement import new_beside, old_beside, recover, relocate
 from stemscribe.errors import EnvironmentBroken, StorageError
+
+from .conftest import PACKAGE
 
 posix = pytest.mark.skipif(os.name == "nt", reason="forks")
 
@@ -318,3 +321,101 @@ def test_another_recipe_replaces_what_the_first_one_made(workshop):
     assert workshop.said[0] == "venv/tiny is going to be made from the profile modern now."
     assert (marker.profile, version_in(workshop.venv)) == ("modern", "2.0")
     assert not (workshop.venv / "stale").exists()
+
+
+def close(folder: Path) -> None:
+    """Take all rights on a folder, as a broken installation or a careless `chmod` does."""
+    folder.chmod(0)
+
+
+def test_an_old_one_with_a_closed_folder_is_removed_all_the_same(workshop, as_anybody):
+    manager = workshop.manager()
+    manager.ensure(workshop.package("1.0"))
+    closed = site_packages(workshop.venv) / "closed"
+    (closed / "deep").mkdir(parents=True)
+    (closed / "deep" / "file").touch()
+    close(closed / "deep")
+    close(closed)
+    profile = workshop.package("2.0")
+    assert as_anybody(lambda: manager.replace(profile, works)).versions == {"tinypackage": "2.0"}
+    assert leftovers(workshop.venv) == []
+
+
+@pytest.mark.parametrize("folder", ["", "bin", "lib"])
+def test_a_closed_environment_is_built_from_empty(workshop, as_anybody, folder):
+    manager, profile = workshop.manager(), workshop.package("1.0")
+    manager.ensure(profile)
+    close(workshop.venv / folder)
+    assert as_anybody(lambda: manager.ensure(profile)).versions == {"tinypackage": "1.0"}
+    close(workshop.venv / folder)
+    assert as_anybody(lambda: manager.ensure(profile, force=True)).versions == {"tinypackage": "1.0"}
+
+
+def test_what_cannot_be_removed_is_told_and_stops_nobody(workshop, monkeypatch):
+    """It belongs to another user. The new one is in its place and works."""
+    manager = workshop.manager()
+    manager.ensure(workshop.package("1.0"))
+    remove, old = replacement._remove, old_beside(workshop.venv)
+
+    def refuse(path):
+        if path == old:
+            raise PermissionError(13, "Permission denied", str(path / "lib"))
+        remove(path)
+
+    monkeypatch.setattr(replacement, "_remove", refuse)
+    profile = workshop.package("2.0")
+    workshop.said.clear()
+    marker = manager.replace(profile, works)
+    told = f"{old} cannot be removed (Permission denied: {old / 'lib'}). Nothing uses it: remove it."
+    assert told in workshop.said
+    assert (version_in(workshop.venv), manager.ready(profile)) == ("2.0", marker)
+    assert manager.ensure(profile, check=True) == marker
+    with pytest.raises(StorageError, match="is in the way") as error:
+        manager.replace(profile, works)
+    assert (error.value.hint, version_in(workshop.venv)) == ("Remove it.", "2.0")
+
+
+def test_what_another_process_has_made_anew_is_left_as_it_is(workshop):
+    """Two doctors find the same fault; the second one has waited for the first."""
+    manager, profile, built = workshop.manager(), workshop.package("1.0"), []
+    manager.ensure(profile)
+    seen = written_at(workshop.venv)
+    first = manager.replace(profile, built.append, seen=seen)
+    os.utime(workshop.venv / "stemscribe-environment.json", (seen + 5, seen + 5))  # clocks may be coarse
+    workshop.said.clear()
+    assert manager.replace(profile, built.append, seen=seen) == first
+    assert (len(built), workshop.said) == (1, ["venv/tiny was made anew by another process."])
+    manager.replace(profile, built.append, seen=seen + 5)
+    assert len(built) == 2
+
+
+def test_what_was_made_by_hand_may_be_newer_where_the_recipe_has_a_range(workshop):
+    """`pip install -r requirements-demucs.txt` takes the newest of what is named by a range."""
+    by_hand(workshop, "1.0")
+    profile = replace(workshop.package("2.0"), exact=("torch",))
+    marker = workshop.manager().ensure(profile)
+    assert (marker.installer, marker.versions, version_in(workshop.venv)) == ("hand", {"tinypackage": "1.0"}, "1.0")
+    workshop.said.clear()
+    assert workshop.manager().ensure(profile) == marker
+    assert workshop.manager().ensure(profile, check=True) == marker
+    assert workshop.said == []
+
+
+def test_what_was_made_by_hand_from_a_build_for_cpus_may_lack_what_a_gpu_needs(workshop):
+    by_hand(workshop, "2.5.1+cpu")
+    profile = workshop.package("2.5.1+cpu")
+    workshop.lock.write_text(f"{PACKAGE}==2.5.1\nnvidia-nccl==1\n")
+    build = CpuBuild("http://127.0.0.1:9", (PACKAGE,), ("nvidia-*",), 4.7)
+    assert workshop.manager().ensure(replace(profile, cpu=build)).installer == "hand"
+
+
+def test_an_interrupted_recipe_is_known_and_another_one_replaces_it(workshop):
+    manager = workshop.manager()
+    modern = replace(workshop.package("1.0", "raise OSError('broken')"), name="modern", environment="tiny")
+    with pytest.raises(EnvironmentBroken):
+        manager.ensure(modern)
+    assert made_from(workshop.venv) == "modern"
+    workshop.said.clear()
+    marker = manager.ensure(replace(workshop.package("2.0"), name="pinned", environment="tiny"))
+    assert workshop.said[0] == "venv/tiny is going to be made from the profile pinned now."
+    assert (marker.profile, made_from(workshop.venv)) == ("pinned", "pinned")

@@ -22,7 +22,14 @@ posix = pytest.mark.skipif(os.name == "nt", reason="runs the .sh scripts")
 
 def normalised(text):
     """A script with the spellings of PowerShell brought to those of the shell."""
-    text = text.replace("\\", "/").replace(".exe", "").replace("/Scripts/", "/bin/").replace("@args", '"$@"')
+    text = (
+        text.replace("\\", "/")
+        .replace(".exe", "")
+        .replace('"', "")
+        .replace("/Scripts/", "/bin/")
+        .replace("@args", '"$@"')
+    )
+    text = text.replace("python -I -m stemscribe.cli.entry", "stemscribe")  # see decision 0010
     return text.replace("$PSScriptRoot", "$root").replace(".ps1", ".sh").replace('"', "")
 
 

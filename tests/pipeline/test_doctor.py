@@ -6,14 +6,14 @@ import hashlib
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from stemscribe.environments.facts import HostFacts, ModelFacts, look
+from stemscribe.environments.facts import EnvironmentFacts, HostFacts, ModelFacts, look
 from stemscribe.environments.interpreter import python_in
-from stemscribe.environments.marker import Marker, claim, write_marker
+from stemscribe.environments.marker import Marker, claim, write_marker, written_at
 from stemscribe.environments.profile import EnvironmentProfile
 from stemscribe.errors import EnvironmentBroken, ModelError
 from stemscribe.models.sources import File, Npm
@@ -51,7 +51,8 @@ class Surgery:
             raise self.failing[name]
         return Passed()
 
-    def replace(self, name, proof):
+    def replace(self, name, proof, seen):
+        assert seen == written_at(self.root / name)
         self.done.append(f"build {name}")
         proof(self.root / f".{name}.new")
         self.make(name)
@@ -179,6 +180,27 @@ def test_a_damaged_model_is_fetched_again(surgery, tmp_path):
     assert [mending.what for mending in mend(report, surgery.practice)] == ["model tiny"]
     assert look_at_host(surgery.models, tmp_path / "out", ["tiny"]).models[0].trouble == ""
     assert surgery.done == ["golden core"]
+
+
+def test_models_are_mended_before_the_environments_that_are_tried_with_them(surgery, tmp_path):
+    surgery.make("core")
+    os.utime(surgery.root / "core" / "stemscribe-environment.json", (7, 7))
+    surgery.failing["core"] = EnvironmentBroken("no.")
+    (surgery.models.fetch("tiny") / "a.bin").write_bytes(b"weighty")
+    report = surgery.examine("core", host=look_at_host(surgery.models, tmp_path / "out", ["tiny"]))
+    assert [mending.what for mending in mend(report, surgery.practice)] == ["model tiny", "venv/core"]
+
+
+def test_a_drive_that_is_gone_is_told(tmp_path, monkeypatch):
+    """On Windows even the last folder of a path may be missing."""
+    monkeypatch.setattr(os.path, "lexists", lambda path: False)
+    assert look_at_folder("the out folder", tmp_path / "out", "--out-dir").refusal == "/ is not there"
+
+
+def test_an_environment_that_may_not_be_read_is_not_tried(surgery):
+    facts = EnvironmentFacts("demucs", surgery.root / "demucs", closed="bin")
+    (demucs,) = examine(["demucs"], replace(surgery.practice, look=lambda *_: facts), HostFacts()).environments
+    assert (demucs.trial.went, surgery.done) == ("skipped", [])
 
 
 def test_a_folder_is_tried_by_writing(tmp_path):

@@ -11,7 +11,7 @@ import click
 
 from stemscribe.cli import console
 from stemscribe.cli.context import PROJECT, place_options, settings, store
-from stemscribe.errors import EnvironmentBroken
+from stemscribe.errors import EnvironmentBroken, UsageError
 
 if TYPE_CHECKING:
     from stemscribe.choices import Device
@@ -67,6 +67,12 @@ def command(
     from stemscribe.pipeline.doctor import examine, look_at_host, mend
 
     chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline)
+    if chosen.offline and (fix or matrix is not None):
+        option = "--fix" if matrix is None else "--matrix"
+        raise UsageError(
+            f"`{option}` downloads packages, and no connection may be opened (offline).",
+            hint="Leave one of the two out; offline is also a setting of the environment and of stemscribe.toml.",
+        )
     with console.display() as shown:
         models = store(chosen, shown)
         if matrix is not None:
@@ -116,8 +122,8 @@ def _practice(venvs: Path, models: ModelStore, device: Device) -> Practice:
     def golden(name: str, venv: Path) -> Golden:
         return golden_task(name, venv, models, device)
 
-    def replace(name: str, proof: Callable[[Path], None]) -> None:
-        manager.replace(choose_profile(recipes(name), venvs / name, requested_python=python), proof)
+    def replace(name: str, proof: Callable[[Path], None], seen: float) -> None:
+        manager.replace(choose_profile(recipes(name), venvs / name, requested_python=python), proof, seen=seen)
 
     return Practice(venvs, facts_of, golden, replace, models)
 

@@ -36,3 +36,7 @@ def damage(error: BaseException | None) -> str | None:
         f"[ERROR] venv/core is damaged: {where} cannot be imported ({reason}).\n"
         f"        Run `{REPAIR} --env core --check`: it looks at every file, and installs again what is not whole."
     )
+
+
+if __name__ == "__main__":
+    main()

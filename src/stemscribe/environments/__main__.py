@@ -14,7 +14,7 @@ from pathlib import Path
 
 from stemscribe.environments.choice import choose_profile
 from stemscribe.environments.installer import best_installer
-from stemscribe.environments.interpreter import python_in
+from stemscribe.environments.interpreter import SUPPORTED, examine, in_words, python_in
 from stemscribe.environments.manager import EnvironmentManager
 from stemscribe.environments.profile import CORE, DEMUCS, TESTS, EnvironmentProfile, base_profiles, torch_profiles
 from stemscribe.environments.requirements import relock
@@ -52,6 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     terminal = Terminal()
     try:
+        if options.command == "lock" and not can_read_toml():
+            return lock_with_core(options, terminal)
         if options.command == "lock":
             relock(ROOT, os.environ, upgrade=options.upgrade, tell=terminal.tell)
         else:
@@ -72,10 +74,10 @@ def ensure(options: argparse.Namespace, terminal: Terminal) -> int:
     names = options.env or [CORE, DEMUCS]
     if DEMUCS in names and not can_read_toml():
         return ensure_with_core(options, names, terminal)
-    manager = manager_for(terminal)
-    for name, profile in [(name, recipe(name, options, manager, terminal)) for name in names]:
+    managers = {name: manager_for(terminal, requested_python(name, names, terminal)) for name in names}
+    for name, profile in [(name, recipe(name, options, managers[name], terminal)) for name in names]:
         if profile is not None:
-            marker = manager.ensure(profile, force=options.force, check=options.check)
+            marker = managers[name].ensure(profile, force=options.force, check=options.check)
             if not options.quiet:
                 terminal.tell(f"venv/{name} is ready ({marker.python}, {len(marker.versions)} packages proven).")
     return 0
@@ -101,15 +103,47 @@ def recipe(
 def ensure_with_core(options: argparse.Namespace, names: list[str], terminal: Terminal) -> int:
     """Make `venv/core` first, whose Python can read the other recipes, and let it do the rest."""
     core = base_profiles(ROOT)[CORE]
-    manager = manager_for(terminal)
+    manager = manager_for(terminal, requested_python(CORE, names, terminal))
     marker = manager.ensure(core, force=options.force and CORE in names, check=options.check)
     if CORE in names and not options.quiet:
         terminal.tell(f"venv/{CORE} is ready ({marker.python}, {len(marker.versions)} packages proven).")
     rest = [part for name in names if name != CORE for part in ("--env", name)]
     rest += ["--profile", options.profile] if options.profile else []
     rest += [f"--{flag}" for flag in ("force", "quiet", "check") if getattr(options, flag)]
-    command = [str(python_in(manager.path(core))), "-m", "stemscribe.environments", *rest]
+    return hand_over(python_in(manager.path(core)), *rest)
+
+
+def lock_with_core(options: argparse.Namespace, terminal: Terminal) -> int:
+    """Make `venv/core`, and let its Python lock."""
+    core = base_profiles(ROOT)[CORE]
+    manager = manager_for(terminal, requested_python(CORE, [CORE, DEMUCS], terminal))
+    manager.ensure(core)
+    return hand_over(python_in(manager.path(core)), "lock", *(["--upgrade"] if options.upgrade else []))
+
+
+def hand_over(python: Path, *arguments: str) -> int:
+    """Let another Python do what this one cannot; returns its exit code."""
+    command = [str(python), "-m", "stemscribe.environments", *arguments]
     return subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT / "src")}).returncode
+
+
+def requested_python(name: str, names: list[str], terminal: Terminal) -> str | None:
+    """The Python that the user named for an environment.
+
+    `venv/demucs` can be made with Pythons that the others cannot. One of these is not used for the others then.
+    """
+    requested = os.environ.get("STEMSCRIBE_PYTHON") or None
+    if requested is None or name == DEMUCS or DEMUCS not in names:
+        return requested
+    path = shutil.which(requested)
+    found = examine(Path(path)) if path else None
+    if found is None or found.supported or found.implementation != "cpython":
+        return requested
+    terminal.tell(
+        f"STEMSCRIBE_PYTHON names {found}, which venv/{name} cannot be made with (it needs {in_words(SUPPORTED)}): "
+        f"another one is looked for, and {found} is used for venv/{DEMUCS} only."
+    )
+    return None
 
 
 def can_read_toml() -> bool:
@@ -121,13 +155,13 @@ def can_read_toml() -> bool:
     return True
 
 
-def manager_for(terminal: Terminal) -> EnvironmentManager:
-    """What makes the environments of this project."""
+def manager_for(terminal: Terminal, requested_python: str | None) -> EnvironmentManager:
+    """What makes the environments of this project, with the Python that the user named, if any."""
     return EnvironmentManager(
         folder=ROOT / "venv",
         installer=best_installer(),
         environ=os.environ,
-        requested_python=os.environ.get("STEMSCRIBE_PYTHON"),
+        requested_python=requested_python,
         tell=terminal.tell,
         progress=terminal.progress,
     )

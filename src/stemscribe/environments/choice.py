@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from stemscribe.environments.interpreter import Interpreter, choose, dotted, in_words, python_in, running_python
-from stemscribe.environments.marker import is_claimed, read_marker
+from stemscribe.environments.interpreter import Interpreter, choose, dotted, in_words, running_python
+from stemscribe.environments.marker import is_claimed, made_from
 from stemscribe.environments.profile import EnvironmentProfile
 from stemscribe.errors import EnvironmentBroken, UsageError
 
@@ -78,9 +78,11 @@ def _what_there_is(requested_python: str | None, here: Interpreter | None) -> st
 
 
 def _made_from(venv: Path, recipes: Mapping[str, EnvironmentProfile]) -> str:
-    """The recipe of the environment that is there, if it is a proven one that was made here and still starts."""
-    marker = read_marker(venv) if is_claimed(venv) and python_in(venv).exists() else None
-    return marker.profile if marker is not None and marker.profile in recipes else ""
+    """The recipe of the environment that is there, if it was made here; one that is half-made or has lost its Python is
+    made anew from the same.
+    """
+    name = made_from(venv) if is_claimed(venv) else ""
+    return name if name in recipes else ""
 
 
 def _impossible(recipe: EnvironmentProfile, why: str, possible: list[str]) -> EnvironmentBroken:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
 from stemscribe.environments.installed import MISSING, normalised
+from stemscribe.environments.profile import CPU_BUILD, EnvironmentProfile
 from stemscribe.environments.requirements import Pin, pins
 
 _VERSIONS = {"python_full_version", "python_version"}
@@ -35,11 +36,13 @@ class Drift:
     Attributes:
         installed: its version; empty when it is missing.
         locked: the version that it should have.
+        vital: whether the environment may not do its work with it; of what is not, other versions mostly do no harm.
     """
 
     name: str
     installed: str
     locked: str
+    vital: bool = True
 
     def __str__(self) -> str:
         return f"{self.name} is {self.installed or 'missing'} and should be {self.locked}"
@@ -65,6 +68,35 @@ def drift(
     wanted = [pin for pin in pins(lock) if applies(pin.marker, markers)]
     found = ((pin, installed.get(normalised(pin.name), MISSING)) for pin in wanted if not may_lack(pin.name))
     return tuple(Drift(normalised(pin.name), version, pin.version) for pin, version in found if not _fits(version, pin))
+
+
+def drifted(profile: EnvironmentProfile, installed: Mapping[str, str], markers: Mapping[str, str]) -> tuple[Drift, ...]:
+    """How far an environment has moved from the lock of its recipe; the vital first.
+
+    Vital is what is missing, and another version of what the recipe wants exactly. So an environment that was made by
+    hand from requirements-demucs.txt, which names some packages by a range, is what it should be.
+
+    Args:
+        profile: the recipe.
+        installed: versions by normalised name.
+        markers: see `drift`.
+
+    Raises:
+        OSError: the lock cannot be read.
+        ValueError: see `drift`.
+    """
+    exact = {normalised(name) for name in profile.exact or [name for name, _ in profile.modules]}
+    lock = profile.requirements.read_text(encoding="utf-8")
+    found = drift(lock, installed, markers, _may_lack(profile, installed))
+    judged = [replace(each, vital=not each.installed or each.name in exact) for each in found]
+    return tuple(sorted(judged, key=lambda each: (not each.vital, each.name not in exact)))
+
+
+def _may_lack(profile: EnvironmentProfile, installed: Mapping[str, str]) -> Callable[[str], bool]:
+    """What built the others is of no importance later; and without a GPU's build, neither is what only that needs."""
+    cpu = profile.cpu
+    is_cpu_build = cpu is not None and any(installed.get(name, "").endswith(CPU_BUILD) for name in cpu.packages)
+    return lambda name: name in profile.builders or (cpu is not None and is_cpu_build and cpu.omits(name))
 
 
 def applies(marker: str, values: Mapping[str, str]) -> bool:

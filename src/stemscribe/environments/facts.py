@@ -6,21 +6,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stemscribe.environments.drift import Drift, drift
-from stemscribe.environments.interpreter import base_of, examine, python_in
-from stemscribe.environments.marker import CLAIM_NAME, is_claimed, read_marker
+from stemscribe.environments.drift import Drift, drifted
+from stemscribe.environments.installed import site_packages
+from stemscribe.environments.interpreter import base_of, examine, is_there, python_in
+from stemscribe.environments.marker import claimed_place, is_claimed, made_from, read_marker, written_at
 from stemscribe.environments.profile import EnvironmentProfile
 from stemscribe.environments.tool import led_right
 
 INSPECTION = Path(__file__).with_name("inspection.py")  # run there, never imported here
 INSPECTION_TIMEOUT_SECONDS = 900.0
 
-CPU_BUILD = "+cpu"  # the suffix of versions from PyTorch's own CPU index
 # What is looked at beside the modules of a profile, where it is installed: what torch breaks with, and on.
 COMPANIONS = {"torchaudio": "torchaudio", "torchcodec": "torchcodec", "soundfile": "soundfile"}
 
@@ -80,6 +80,8 @@ class EnvironmentFacts:
         made_at: where its claim says that it was made; empty when it has no claim: it was made by hand.
         is_at_home: whether that is the place where it lies.
         is_proven: whether its marker is there, which is written last.
+        proven_at: when that was written, in seconds since 1970; 0 where there is none.
+        closed: a folder of it that may not be read, so that nothing more can be seen.
         distributions: versions by normalised name.
         repeated: the versions of distributions that are there more than once.
         damaged, unreadable: by distribution, the first file that is not whole, or may not be read.
@@ -97,6 +99,8 @@ class EnvironmentFacts:
     made_at: str = ""
     is_at_home: bool = True
     is_proven: bool = True
+    proven_at: float = 0.0
+    closed: str = ""
     profile: str = ""
     python: str = ""
     distributions: dict[str, str] = field(default_factory=dict)
@@ -177,8 +181,7 @@ def profile_for(venv: Path, candidates: Sequence[EnvironmentProfile]) -> Environ
         venv: the environment's folder.
         candidates: the recipes for it, the preferred one first.
     """
-    marker = read_marker(venv)
-    own = [profile for profile in candidates if marker is not None and profile.name == marker.profile]
+    own = [profile for profile in candidates if profile.name == made_from(venv)]
     python = examine(python_in(venv)) or examine(Path(sys.executable))
     fitting = [profile for profile in candidates if python is not None and profile.fits(python)]
     return next(iter([*own, *fitting, *candidates]))
@@ -194,7 +197,13 @@ def look(name: str, venv: Path, profile: EnvironmentProfile, environ: Mapping[st
         environ: the user's environment variables.
     """
     required = tuple(module for _, module in profile.modules)
-    if not venv.is_dir() or not any(venv.iterdir()):
+    try:
+        holds_something = any(venv.iterdir())
+    except PermissionError:
+        return EnvironmentFacts(name, venv, required, closed=str(venv), is_at_home=False, is_proven=False)
+    except OSError:
+        holds_something = False
+    if not holds_something:
         return EnvironmentFacts(name, venv, required, is_there=False, is_proven=False)
     marker = read_marker(venv)
     seen: dict[str, Any] = {
@@ -202,27 +211,29 @@ def look(name: str, venv: Path, profile: EnvironmentProfile, environ: Mapping[st
         "path": venv,
         "required": required,
         "lost_home": _lost_home(venv),
-        "made_at": _made_at(venv),
+        "made_at": claimed_place(venv),
         "is_at_home": is_claimed(venv),
         "is_proven": marker is not None,
-        "profile": marker.profile if marker else "",
+        "proven_at": written_at(venv),
+        "profile": made_from(venv),
         "interpreter": _interpreter_trouble(venv),
+        "closed": _closed(venv),
     }
-    if seen["interpreter"]:
+    if seen["interpreter"] or seen["closed"]:
         return EnvironmentFacts(**seen)
     try:
         found = _inspect(venv, profile, environ)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        return EnvironmentFacts(**seen, inspection_error=f"{type(error).__name__}: {error}")
+        return EnvironmentFacts(**seen, inspection_error=_last_words(error))
     return EnvironmentFacts(**seen, **_judgeable(found, profile))
 
 
 def _interpreter_trouble(venv: Path) -> str:
     """What is wrong with an environment's Python, in a few words."""
     python = python_in(venv)
-    if python.exists():
+    if is_there(python):
         return "" if examine(python) else f"{python.name} does not start"
-    if python.is_symlink():
+    if os.path.islink(python):  # noqa: PTH114 - in a folder that may not be read, `Path.is_symlink` raises
         return f"it leads to {os.path.realpath(python)}, which does not exist"
     return f"{python.relative_to(venv).as_posix()} is missing"
 
@@ -241,11 +252,26 @@ def _lost_home(venv: Path) -> str:
     return next((home for home in homes if not Path(home).is_dir()), "")
 
 
-def _made_at(venv: Path) -> str:
-    try:
-        return (venv / CLAIM_NAME).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
+def _closed(venv: Path) -> str:
+    """The folder on the way to its Python or its packages that may not be read; empty when all may."""
+    python = python_in(venv)
+    for folder in (python.parent, venv / "lib", site_packages(venv)):
+        try:
+            with os.scandir(folder) as entries:
+                next(entries, None)
+            (folder / "x").lstat()
+        except PermissionError:
+            return folder.relative_to(venv).as_posix()
+        except OSError:
+            continue
+    return ""
+
+
+def _last_words(error: Exception) -> str:
+    """What an inspection that failed said last; the error itself where it said nothing."""
+    said = getattr(error, "stderr", None) or b""
+    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else f"{type(error).__name__}: {error}"
 
 
 def _inspect(venv: Path, profile: EnvironmentProfile, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -303,14 +329,6 @@ def _tuple(values: Iterable[str] | None) -> tuple[str, ...] | None:
 def _drifted(profile: EnvironmentProfile, found: Mapping[str, Any]) -> tuple[Drift, ...]:
     """What the lock names otherwise; nothing where the lock itself cannot be had."""
     try:
-        lock = profile.requirements.read_text(encoding="utf-8")
+        return drifted(profile, found["distributions"], found["markers"])
     except OSError:
         return ()
-    return drift(lock, found["distributions"], found["markers"], _may_lack(profile, found["distributions"]))
-
-
-def _may_lack(profile: EnvironmentProfile, installed: Mapping[str, str]) -> Callable[[str], bool]:
-    """What built the others is of no importance later; and without a GPU's build, neither is what only that needs."""
-    cpu = profile.cpu
-    is_cpu_build = cpu is not None and any(installed.get(name, "").endswith(CPU_BUILD) for name in cpu.packages)
-    return lambda name: name in profile.builders or (cpu is not None and is_cpu_build and cpu.omits(name))

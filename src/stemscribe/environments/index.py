@@ -10,18 +10,17 @@ from collections.abc import Mapping
 
 from stemscribe.environments.drift import applies
 from stemscribe.environments.interpreter import Interpreter
-from stemscribe.environments.profile import CpuBuild
+from stemscribe.environments.profile import CPU_BUILD, CpuBuild
 from stemscribe.environments.requirements import pins
 
 PLATFORM = "linux-x86_64"
 ANSWER_SECONDS = 5.0
-SUFFIX = "+cpu"
 
 
 def cpu_requirements(build: CpuBuild, lock: str, python: Interpreter) -> tuple[str, ...]:
     """What to install from the index: the locked versions of its packages, in their builds for CPUs."""
     wanted = [pin for pin in pins(lock) if pin.name in build.packages and applies(pin.marker, python.markers)]
-    return tuple(f"{pin.name}=={pin.version}{SUFFIX}" for pin in wanted)
+    return tuple(f"{pin.name}=={pin.version}{CPU_BUILD}" for pin in wanted)
 
 
 def offers(build: CpuBuild, requirements: tuple[str, ...]) -> bool:

@@ -43,7 +43,8 @@ def main(pairs: list[str]) -> None:
     os.dup2(2, 1)
     modules = {module: distribution for distribution, _, module in (pair.partition("=") for pair in pairs)}
     results: dict[str, dict[str, Any]] = {}
-    imports = threading.Thread(target=take_steps, args=(steps_for(modules), results))
+    steps = steps_for(modules)
+    imports = threading.Thread(target=take_all, args=(steps, results))
     imports.start()
     facts = environment()
     facts["ffmpeg"] = [name for name in FFMPEG if attempt(lambda name=name: ctypes.util.find_library(name))]
@@ -203,6 +204,15 @@ def take_steps(steps: list[str], results: dict[str, dict[str, Any]], seconds: fl
                 taken = take_while_it_works(child, steps, results, seconds, said)
                 child.kill()
         steps = steps[taken:]
+
+
+def take_all(steps: list[str], results: dict[str, dict[str, Any]]) -> None:
+    """Take the steps; where that cannot be done at all, say so of each that has no result."""
+    try:
+        take_steps(steps, results)
+    except Exception as error:  # noqa: BLE001 - a full disk, or no more processes: it is the answer
+        for name in steps:
+            results.setdefault(name, {"error": text_of(error)})
 
 
 def take_while_it_works(

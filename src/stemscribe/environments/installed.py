@@ -15,7 +15,10 @@ def site_packages(venv: Path) -> Path:
 
     It need not be there; for an environment that has none, it is the one that a Windows environment would have.
     """
-    found = sorted((venv / "lib").glob("python3*/site-packages"))
+    try:
+        found = sorted((venv / "lib").glob("python3*/site-packages"))
+    except PermissionError:  # raised before Python 3.13
+        found = []
     return found[-1] if found else venv / "Lib" / "site-packages"
 
 

@@ -42,8 +42,18 @@ class Installer(Protocol):
     def reinstall(self, venv: Path, requirements: Path, tool: ToolRunner) -> None:
         """Install anew what is there already and was damaged."""
 
-    def install_from(self, venv: Path, index: str, requirements: Sequence[str], tool: ToolRunner) -> None:
-        """Install wheels of exact versions from another index, and nothing that they ask for."""
+    def install_from(
+        self, venv: Path, index: str, requirements: Sequence[str], tool: ToolRunner, *, again: bool = False
+    ) -> None:
+        """Install wheels of exact versions from another index, and nothing that they ask for.
+
+        Args:
+            venv: the environment.
+            index: the address of the index.
+            requirements: names and versions.
+            tool: runs the installer.
+            again: whether to install anew what is there already and was damaged.
+        """
 
     def install_project(self, venv: Path, project: Path, tool: ToolRunner) -> None:
         """Install the project in place. Its build backend is in the lock, so that no network is needed."""
@@ -76,8 +86,11 @@ class Pip:
         how = ["--force-reinstall", "--require-hashes", "--no-build-isolation"]
         self._pip(venv, tool, *how, "--requirement", str(requirements))
 
-    def install_from(self, venv: Path, index: str, requirements: Sequence[str], tool: ToolRunner) -> None:
-        self._pip(venv, tool, "--only-binary", ":all:", "--index-url", index, *requirements)
+    def install_from(
+        self, venv: Path, index: str, requirements: Sequence[str], tool: ToolRunner, *, again: bool = False
+    ) -> None:
+        how = ["--force-reinstall"] if again else []
+        self._pip(venv, tool, *how, "--only-binary", ":all:", "--index-url", index, *requirements)
 
     def install_project(self, venv: Path, project: Path, tool: ToolRunner) -> None:
         self._pip(venv, tool, "--no-index", "--no-build-isolation", "--editable", str(project))
@@ -111,8 +124,12 @@ class Uv:
         how = ["--reinstall", "--no-deps", "--require-hashes", "--no-build-isolation"]
         self._uv("install", venv, tool, *how, "--requirement", str(requirements))
 
-    def install_from(self, venv: Path, index: str, requirements: Sequence[str], tool: ToolRunner) -> None:
-        self._uv("install", venv, tool, "--no-deps", "--only-binary", ":all:", "--index-url", index, *requirements)
+    def install_from(
+        self, venv: Path, index: str, requirements: Sequence[str], tool: ToolRunner, *, again: bool = False
+    ) -> None:
+        how = ["--reinstall"] if again else []
+        how += ["--no-deps", "--only-binary", ":all:", "--index-url", index]
+        self._uv("install", venv, tool, *how, *requirements)
 
     def install_project(self, venv: Path, project: Path, tool: ToolRunner) -> None:
         alone = ["--no-deps", "--no-index", "--no-build-isolation"]

@@ -110,6 +110,14 @@ def script_in(venv: Path, name: str) -> Path:
     return venv / "bin" / name
 
 
+def is_there(path: Path) -> bool:
+    """Whether something is at `path`, as far as one may look: in a folder that may not be read there is nothing.
+
+    Before Python 3.14 `Path.exists` raises `PermissionError` there.
+    """
+    return os.path.exists(path)  # noqa: PTH110 - see above
+
+
 def examine(path: Path) -> Interpreter | None:
     """What the Python at `path` says of itself, or `None` when it does not start."""
     try:
@@ -197,7 +205,7 @@ def base_of(prefix: Path, executable: Path, minor: tuple[int, int]) -> Path:
     if home is None:
         return executable
     names = [f"python{dotted(minor)}", "python3", "python", "python.exe"]
-    return next((home / name for name in names if (home / name).exists()), executable)
+    return next((home / name for name in names if is_there(home / name)), executable)
 
 
 def _home(configuration: Path) -> Path | None:

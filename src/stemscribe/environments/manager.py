@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -23,22 +22,25 @@ from typing import Any
 
 from stemscribe.environments.contents import contents
 from stemscribe.environments.diagnosis import Attempt, Failure
-from stemscribe.environments.drift import drift
+from stemscribe.environments.drift import drifted
 from stemscribe.environments.exclusive import exclusive
+from stemscribe.environments.index import cpu_requirements, offers
 from stemscribe.environments.installed import all_versions, normalised
 from stemscribe.environments.installer import Installer
-from stemscribe.environments.interpreter import Interpreter, base_of, choose, examine, python_in
+from stemscribe.environments.interpreter import Interpreter, base_of, choose, examine, is_there, python_in
 from stemscribe.environments.marker import (
     Marker,
     claim,
     is_claimed,
     is_made_by_hand,
+    made_from,
     read_marker,
     remove_marker,
     write_marker,
+    written_at,
 )
 from stemscribe.environments.profile import EnvironmentProfile
-from stemscribe.environments.replacement import new_beside, put_in_place, recover, remove
+from stemscribe.environments.replacement import clean_up, new_beside, old_beside, open_up, put_in_place, recover, remove
 from stemscribe.environments.requirements import select
 from stemscribe.environments.tool import ToolFailed, ToolRunner, led_right
 from stemscribe.errors import EnvironmentBroken, StorageError
@@ -106,7 +108,9 @@ class EnvironmentManager:
                 return marker
             return self._make(profile, force, lock)
 
-    def replace(self, profile: EnvironmentProfile, golden: Callable[[Path], None]) -> Marker:
+    def replace(
+        self, profile: EnvironmentProfile, golden: Callable[[Path], None], *, seen: float | None = None
+    ) -> Marker:
         """Build the environment anew, and let it take the place of what is there once it works.
 
         The old one stays until then, whatever happens; when this is interrupted, `recover` leaves one of the two.
@@ -115,12 +119,18 @@ class EnvironmentManager:
             profile: the recipe.
             golden: called with the folder of the new environment, which is not in its place yet; raises a
                 `StemscribeError` when it does not do its work.
+            seen: when the marker was written of what is to be replaced, see `marker.written_at`. An environment that
+                another process has made since, and that is ready, is left as it is.
 
         Raises:
             EnvironmentBroken: the new one could not be made, or does not work; the old one is where it was.
             StorageError: its folder cannot be written.
         """
         with self._building(profile) as lock:
+            marker = self.ready(profile) if seen is not None else None
+            if marker is not None and written_at(self.path(profile)) != seen:
+                self.tell(f"venv/{profile.environment} was made anew by another process.")
+                return marker
             return self._replace(profile, golden, lock)
 
     @contextmanager
@@ -129,7 +139,7 @@ class EnvironmentManager:
         try:
             file = self.folder / f".{profile.environment}.lock"
             with exclusive(file, waiting=lambda: self._tell_waiting(profile)) as lock:
-                recover(self.path(profile).resolve())
+                recover(self.path(profile).resolve(), self.tell)
                 yield lock
         except OSError as error:
             raise StorageError(
@@ -148,6 +158,8 @@ class EnvironmentManager:
             return self._replace(profile, lambda path: None, lock)
         started = time.monotonic()
         attempt, tool = self._attempt(profile, present or self._choose(profile), lock)
+        if not present:
+            open_up(venv)
         remove_marker(venv)
         if present:
             marker = self._continue(profile, attempt, tool)
@@ -163,15 +175,20 @@ class EnvironmentManager:
                 f"venv/{profile.environment} cannot be replaced while it is at work: Windows keeps its files open.",
                 hint=f"Run `.\\bootstrap.ps1 --env {profile.environment} --force`.",
             )
+        old = old_beside(venv)
+        if is_there(old):  # `recover` could not remove it, and what is there could not be renamed
+            raise StorageError(
+                f"venv/{profile.environment} cannot be replaced: {old} is in the way.", hint="Remove it."
+            )
         started = time.monotonic()
         attempt, tool = self._attempt(profile, self._base_python(profile, venv) or self._choose(profile), lock)
         new = new_beside(venv)
         try:
             marker = self._make_from_empty(profile, new, attempt, tool)
             golden(new)
-            put_in_place(new, venv)
+            put_in_place(new, venv, self.tell)
         finally:
-            remove(new)
+            clean_up(new, self.tell)
         self._tell_works(profile, attempt, started)
         return marker
 
@@ -194,11 +211,7 @@ class EnvironmentManager:
             raise NotAdopted(f"its {python} is none that the profile {profile.name} can be made with")
         if profile.project is not None:
             raise NotAdopted("stemscribe has to be installed into it")
-        text = profile.requirements.read_text(encoding="utf-8")
-        asked = select(text, lambda name: name not in profile.builders)
-        matters = {name for name, _ in profile.modules}
-        found = sorted(drift(asked, all_versions(venv), python.markers), key=lambda one: one.name not in matters)
-        differences = [str(one) for one in found]
+        differences = [str(each) for each in drifted(profile, all_versions(venv), python.markers) if each.vital]
         if differences:
             more = f" (and {len(differences) - NAMED} more)" if len(differences) > NAMED else ""
             raise NotAdopted("; ".join(differences[:NAMED]) + more)
@@ -208,7 +221,7 @@ class EnvironmentManager:
         except Failure as failure:
             raise NotAdopted(failure.what) from failure
         marker = self._marker(profile, python, "hand", versions)
-        claim(venv)
+        claim(venv, profile.name)
         write_marker(venv, marker)
         return marker
 
@@ -256,26 +269,54 @@ class EnvironmentManager:
     ) -> None:
         """Install those distributions again of which files are missing: an installer believes that they are there."""
         wanted = {normalised(name) for name in names}
-        part = select(profile.requirements.read_text(encoding="utf-8"), lambda name: name in wanted)
+        lock = profile.requirements.read_text(encoding="utf-8")
+        small = self._damaged_small_builds(profile, lock, venv, wanted, attempt)
+        others = wanted - {requirement.partition("==")[0] for requirement in small}
         self.tell(f"Installing again: {', '.join(sorted(wanted))}.")
         with TemporaryDirectory() as folder:
             requirements = Path(folder) / "damaged.txt"
-            requirements.write_text(part, encoding="utf-8")
+            requirements.write_text(select(lock, lambda name: name in others), encoding="utf-8")
             try:
-                self.installer.reinstall(venv, requirements, tool)
+                if others:
+                    self.installer.reinstall(venv, requirements, tool)
+                if small and profile.cpu is not None:
+                    self.installer.install_from(venv, profile.cpu.index, small, tool, again=True)
             except ToolFailed as failure:
                 raise attempt.failed(failure.output) from failure
+
+    def _damaged_small_builds(
+        self, profile: EnvironmentProfile, lock: str, venv: Path, damaged: set[str], attempt: Attempt
+    ) -> tuple[str, ...]:
+        """What is damaged of the builds that did not come from the lock's own index.
+
+        Raises:
+            Failure: their index cannot be reached; another build would not fit the rest.
+        """
+        if profile.cpu is None:
+            return ()
+        present, build = all_versions(venv), profile.cpu
+        ours = [each.partition("==") for each in cpu_requirements(build, lock, attempt.python)]
+        small = tuple(f"{name}=={version}" for name, _, version in ours if present.get(name) == version)
+        small = tuple(each for each in small if each.partition("==")[0] in damaged)
+        if small and not offers(build, small):
+            what = f"{', '.join(small)} came from {build.index}, which cannot be reached"
+            message = f"venv/{profile.environment} could not be mended: {what}. The log is {attempt.log}."
+            hint = (
+                "Check the network, then run the same command again; `--force` builds it from empty without that index."
+            )
+            raise Failure(message, hint=hint, what=what, outside=True)
+        return small
 
     def _make_from_empty(self, profile: EnvironmentProfile, venv: Path, attempt: Attempt, tool: ToolRunner) -> Marker:
         what = f"{attempt.python}, {self.installer.name}"
         self.tell(f"Making venv/{profile.environment} ({what}); it takes a few minutes once.")
         empty(venv)
-        claim(venv)
+        claim(venv, profile.name)
         return self._fill(profile, venv, attempt, tool)
 
     def _usable_python(self, profile: EnvironmentProfile, venv: Path) -> Interpreter | None:
         """The interpreter of an environment that was made here, when it starts and is of a version that is wanted."""
-        if not is_claimed(venv) or not (venv / "pyvenv.cfg").is_file():
+        if not is_claimed(venv) or not is_there(venv / "pyvenv.cfg"):
             return None
         found = examine(python_in(venv))
         return found if found is not None and self._is_wanted(profile, found) else None
@@ -289,8 +330,7 @@ class EnvironmentManager:
         return choose(self.requested_python, minors=profile.pythons)
 
     def _is_of_another_recipe(self, profile: EnvironmentProfile, venv: Path) -> bool:
-        marker = read_marker(venv)
-        return marker is not None and marker.profile != profile.name
+        return made_from(venv) not in {"", profile.name}
 
     def _fill(self, profile: EnvironmentProfile, venv: Path, attempt: Attempt, tool: ToolRunner) -> Marker:
         try:
@@ -378,6 +418,6 @@ def empty(venv: Path) -> None:
     venv.mkdir(parents=True, exist_ok=True)
     for entry in venv.iterdir():
         if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
+            remove(entry)
         else:
             entry.unlink()

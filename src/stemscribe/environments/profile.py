@@ -17,6 +17,7 @@ TESTS = "tests"
 DEMUCS = "demucs"
 PROFILES = Path(__file__).with_name("profiles.toml")
 DIGEST_LENGTH = 16
+CPU_BUILD = "+cpu"  # the suffix of versions in an index of builds for CPUs
 
 # Distribution -> the module by which it is proven. A test holds this table against pyproject.toml.
 CORE_MODULES = {
@@ -90,6 +91,8 @@ class EnvironmentProfile:
         pythons: the versions of Python that it can be made with.
         platforms: as `Interpreter.platform` names them; empty: whichever stemscribe runs on.
         built: distributions that exist as source only.
+        exact: distributions that must be of the locked version, where the environment was made by hand; empty: all that
+            `modules` names.
         builders: distributions that build them, and are of no importance later.
         cpu: smaller builds for computers without a GPU, where there are any.
         gigabytes: how much space it takes at most.
@@ -105,6 +108,7 @@ class EnvironmentProfile:
     platforms: tuple[str, ...] = ()
     built: tuple[str, ...] = ()
     builders: tuple[str, ...] = ()
+    exact: tuple[str, ...] = ()
     cpu: CpuBuild | None = None
     gigabytes: float = 1.5
     why: str = ""
@@ -187,6 +191,7 @@ def _torch_profile(root: Path, name: str, table: dict[str, Any], index: str) -> 
         platforms=tuple(table["platforms"]),
         built=tuple(table["built"]),
         builders=tuple(table["builders"]),
+        exact=tuple(table["exact"]),
         cpu=CpuBuild(index, tuple(cpu["packages"]), tuple(cpu["without"]), float(cpu["saves_gigabytes"])),
         gigabytes=float(table["gigabytes"]),
         why=table["why"],

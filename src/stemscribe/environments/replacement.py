@@ -14,11 +14,13 @@ import hashlib
 import io
 import os
 import shutil
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from stemscribe.environments.installed import site_packages
 from stemscribe.environments.interpreter import script_in
-from stemscribe.environments.marker import claim, is_claimed, read_marker, remove_marker
+from stemscribe.environments.marker import claim, is_claimed, made_from, read_marker, remove_marker
 
 
 def new_beside(venv: Path) -> Path:
@@ -31,11 +33,15 @@ def old_beside(venv: Path) -> Path:
     return venv.with_name(f".{venv.name}.old")
 
 
-def recover(venv: Path) -> None:
+def recover(venv: Path, tell: Callable[[str], None] = lambda sentence: None) -> None:
     """Finish or take back a replacement that was interrupted, and remove what it left behind.
 
+    Args:
+        venv: the place of the environment.
+        tell: called with a sentence about what cannot be removed.
+
     Raises:
-        OSError: a folder cannot be renamed or removed.
+        OSError: a folder cannot be renamed.
     """
     new, old = new_beside(venv), old_beside(venv)
     if not venv.exists():
@@ -43,19 +49,24 @@ def recover(venv: Path) -> None:
             new.rename(venv)
         elif old.exists():
             old.rename(venv)
-    remove(old)
-    remove(new)
+    clean_up(old, tell)
+    clean_up(new, tell)
 
 
-def put_in_place(new: Path, venv: Path) -> None:
+def put_in_place(new: Path, venv: Path, tell: Callable[[str], None] = lambda sentence: None) -> None:
     """Let the environment `new`, which is complete and proven, take the place `venv` of another one.
+
+    Args:
+        new: the folder of the new one.
+        venv: the place.
+        tell: called with a sentence when the old one cannot be removed; the new one is in its place then.
 
     Raises:
         OSError: a folder cannot be renamed; then the old one is where it was.
     """
     old = old_beside(venv)
     relocate(new, venv)
-    claim(new, as_if_in=venv)
+    claim(new, made_from(new), as_if_in=venv)
     if venv.exists():
         venv.rename(old)
     try:
@@ -64,15 +75,56 @@ def put_in_place(new: Path, venv: Path) -> None:
         if old.exists():
             old.rename(venv)
         raise
-    remove(old)
+    clean_up(old, tell)
+
+
+def clean_up(venv: Path, tell: Callable[[str], None]) -> None:
+    """Remove an environment that nobody uses; where that cannot be done, it is only told."""
+    try:
+        remove(venv)
+    except OSError as error:
+        tell(f"{venv} cannot be removed ({error.strerror or error}: {error.filename}). Nothing uses it: remove it.")
 
 
 def remove(venv: Path) -> None:
-    """Remove an environment; what is left of it when that is interrupted cannot be taken for one that works."""
+    """Remove an environment; what is left of it when that is interrupted cannot be taken for one that works.
+
+    Folders that may not be read or changed are opened first, which their owner may do.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
     if not venv.exists():
         return
+    try:
+        _remove(venv)
+    except PermissionError:
+        open_up(venv)
+        _remove(venv)
+
+
+def _remove(venv: Path) -> None:
     remove_marker(venv)
     shutil.rmtree(venv)
+
+
+def open_up(venv: Path) -> None:
+    """Let the owner read and change all folders of an environment, as far as that is possible.
+
+    On Windows its files too, which cannot be removed there while they are read-only.
+    """
+    _permit(venv)
+    for place, folders, files in os.walk(venv):  # each is opened before it is entered
+        for name in [*folders, *(files if os.name == "nt" else ())]:
+            _permit(Path(place, name))
+
+
+def _permit(path: Path) -> None:
+    try:
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | stat.S_IRWXU)
+    except OSError:
+        return  # what cannot be opened shows when it is removed
 
 
 def relocate(venv: Path, place: Path) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from stemscribe.environments.diagnosis import DISK_FULL
 from stemscribe.environments.facts import EnvironmentFacts, FolderFacts, HostFacts, ModuleFacts
 from stemscribe.environments.installed import normalised
 from stemscribe.environments.profile import DEMUCS
@@ -37,6 +38,7 @@ ABI = re.compile(
 NO_LIBRARY = re.compile(r"(\S+?): cannot open shared object file|Library not loaded: (\S+)|DLL load failed")
 OLD_DRIVER = re.compile(r"driver on your system is too old", re.IGNORECASE)
 NUMPY_ABI = re.compile(r"_ARRAY_API not found|compiled using NumPy 1|Numpy is not available")
+ROOM = "Make room on the disk of the environment and on that of temporary files (TMPDIR), then look again."
 SHOWN = 5
 LONGEST_QUOTE = 240
 
@@ -95,7 +97,7 @@ def environment_missing(facts: EnvironmentFacts, host: HostFacts) -> Finding | N
 
 
 def interpreter_missing(facts: EnvironmentFacts, host: HostFacts) -> Finding | None:
-    if not facts.interpreter:
+    if not facts.interpreter or facts.closed:
         return None
     home = (
         f" It was made with the Python in {facts.lost_home}, and that folder has vanished." if facts.lost_home else ""
@@ -106,6 +108,20 @@ def interpreter_missing(facts: EnvironmentFacts, host: HostFacts) -> Finding | N
         f"The Python of {_venv(facts)} cannot be started: {facts.interpreter}.",
         f"An environment is bound to the Python that it was made with.{home}",
         _anew(facts),
+        fixable=True,
+    )
+
+
+def folder_closed(facts: EnvironmentFacts, host: HostFacts) -> Finding | None:
+    """A folder without which nothing else can be seen."""
+    if not facts.closed:
+        return None
+    return Finding(
+        "folder-closed",
+        "error",
+        f"{_venv(facts)} cannot be used: {facts.closed} may not be read.",
+        "Its permissions were changed, or it belongs to another user.",
+        f"Run `chmod -R u+rwX {facts.path}` as its owner, or `stemscribe doctor --env {facts.name} --fix`.",
         fixable=True,
     )
 
@@ -138,7 +154,7 @@ def half_made(facts: EnvironmentFacts, host: HostFacts) -> Finding | None:
 
 
 def made_by_hand(facts: EnvironmentFacts, host: HostFacts) -> Finding | None:
-    if not facts.is_there or facts.made_at:
+    if not facts.is_there or facts.made_at or facts.closed:
         return None
     return Finding(
         "made-by-hand",
@@ -152,13 +168,14 @@ def made_by_hand(facts: EnvironmentFacts, host: HostFacts) -> Finding | None:
 def cannot_look(facts: EnvironmentFacts, host: HostFacts) -> Finding | None:
     if not facts.inspection_error:
         return None
+    is_full = _is_full(facts.inspection_error)
     return Finding(
         "cannot-look",
         "error",
         f"{_venv(facts)} cannot be looked into: {_quote(facts.inspection_error)}.",
         "Its Python starts, but cannot run a plain script.",
-        _anew(facts),
-        fixable=True,
+        ROOM if is_full else _anew(facts),
+        fixable=not is_full,
     )
 
 
@@ -169,8 +186,7 @@ def drifted(facts: EnvironmentFacts, host: HostFacts) -> Finding | None:
     """What the environment is for must be as locked; other packages may differ, and mostly do no harm."""
     if not facts.drifted:
         return None
-    required = {normalised(module.partition(".")[0]) for module in facts.required}
-    vital = [each for each in facts.drifted if each.name in required or not each.installed]
+    vital = [each for each in facts.drifted if each.vital]
     harmless = len(facts.drifted) - len(vital)
     others = f" (and {harmless} other packages differ)" if vital and harmless else ""
     return Finding(
@@ -178,7 +194,9 @@ def drifted(facts: EnvironmentFacts, host: HostFacts) -> Finding | None:
         "error" if vital else "warning",
         f"{_venv(facts)} is not what its lock says: {_some(map(str, vital or facts.drifted))}{others}.",
         "Only what the lock names was proven to work together.",
-        _anew(facts) if vital else f"Run `./bootstrap.sh --env {facts.name}` when it is convenient.",
+        _anew(facts)
+        if vital
+        else f"Nothing; or `./bootstrap.sh --env {facts.name} --force`, which makes it as locked.",
         fixable=bool(vital),
     )
 
@@ -252,13 +270,14 @@ def import_fails(facts: EnvironmentFacts, host: HostFacts) -> Finding | None:
     }
     if not broken:
         return None
+    is_full = all(_is_full(error) for error in broken.values())
     return Finding(
         "import-fails",
         "error",
         f"{_venv(facts)} cannot import {_errors(broken)}.",
         "What the environment is for needs it.",
-        _anew(facts),
-        fixable=True,
+        ROOM if is_full else _anew(facts),
+        fixable=not is_full,
     )
 
 
@@ -574,6 +593,7 @@ def npm_missing(host: HostFacts) -> Finding | None:
 
 RULES: tuple[Rule, ...] = (
     environment_missing,
+    folder_closed,
     interpreter_missing,
     interpreter_foreign,
     half_made,
@@ -652,6 +672,11 @@ def _codec_advice(facts: EnvironmentFacts, otherwise: str) -> str:
     if _codec_severity(facts) == "error":
         return f"{_anew(facts)} Or: {otherwise[0].lower()}{otherwise[1:]}."
     return f"{otherwise}, or uninstall torchcodec: nothing here needs it."
+
+
+def _is_full(error: str) -> bool:
+    """Whether a disk was full, which a new environment would make no better."""
+    return bool(re.search(DISK_FULL.signs, error))
 
 
 def _is_explained(name: str, module: ModuleFacts, facts: EnvironmentFacts) -> bool:

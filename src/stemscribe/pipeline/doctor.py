@@ -48,14 +48,15 @@ class Practice:
         venvs: the folder of environments.
         look: gives the facts about an environment, by its name and folder.
         golden: the golden task of an environment, in a folder; raises `StemscribeError` when it does not work.
-        replace: makes an environment anew, and puts it in its place when the given proof has not raised.
+        replace: makes an environment anew, and puts it in its place when the given proof has not raised; or leaves one
+            alone that another process has made since its marker was written at the given time.
         models: the models that jobs take theirs from.
     """
 
     venvs: Path
     look: Callable[[str, Path], EnvironmentFacts]
     golden: Callable[[str, Path], Golden]
-    replace: Callable[[str, Callable[[Path], None]], object]
+    replace: Callable[[str, Callable[[Path], None], float], object]
     models: ModelStore
 
 
@@ -151,16 +152,17 @@ def mend(report: Report, practice: Practice, tell: Callable[[str], None] = lambd
         What was tried; empty when there was nothing to mend.
     """
     tried = []
+    for model in report.host.models:  # first, for the golden task of a new environment is done with them
+        if model.trouble == "damaged":
+            tell(f"Fetching model {model.name} again; damaged: {', '.join(model.files)}.")
+            tried.append(_attempt(f"model {model.name}", partial(practice.models.fetch, model.name)))
     for examination in report.environments:
         reason = next((finding for finding in examination.findings if finding.fixable), None)
         if reason is not None:
             name = examination.environment
             tell(f"Making venv/{name} anew: {reason.what}")
-            tried.append(_attempt(f"venv/{name}", partial(practice.replace, name, _proof(name, practice))))
-    for model in report.host.models:
-        if model.trouble == "damaged":
-            tell(f"Fetching model {model.name} again; damaged: {', '.join(model.files)}.")
-            tried.append(_attempt(f"model {model.name}", partial(practice.models.fetch, model.name)))
+            rebuild = partial(practice.replace, name, _proof(name, practice), examination.facts.proven_at)
+            tried.append(_attempt(f"venv/{name}", rebuild))
     return tried
 
 
@@ -190,7 +192,10 @@ def look_at_folder(role: str, path: Path, option: str) -> FolderFacts:
     """Whether a folder can be written, and how much fits into it; one that is not there yet is looked at where it would
     be made.
     """
-    place = next(folder for folder in (path.absolute(), *path.absolute().parents) if os.path.lexists(folder))
+    folders = (path.absolute(), *path.absolute().parents)
+    place = next((folder for folder in folders if os.path.lexists(folder)), None)
+    if place is None:
+        return FolderFacts(role, path, option, 0, f"{path.absolute().anchor} is not there")
     try:
         free = shutil.disk_usage(place).free
         with tempfile.TemporaryFile(dir=place, prefix=".stemscribe-") as file:  # rights alone do not tell: try it
@@ -253,7 +258,7 @@ def _examine(name: str, practice: Practice, host: HostFacts, *, optional: bool) 
 def _hopeless(facts: EnvironmentFacts, found: Sequence[Finding]) -> str:
     """Why the golden task cannot work; empty when it is worth a try."""
     broken = [module for module in facts.required if facts.error(module)]
-    if facts.is_there and not facts.interpreter and not facts.inspection_error and not broken:
+    if facts.is_there and not facts.interpreter and not facts.closed and not facts.inspection_error and not broken:
         return ""
     return found[0].what
 
