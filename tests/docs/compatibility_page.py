@@ -47,9 +47,9 @@ say they are for personal and research use, and stemscribe shows that when it fe
 `torch.load` of releases before 2.6 can be made to run code by a pickle even with `weights_only=True`
 ([CVE-2025-32434](https://github.com/pytorch/pytorch/security/advisories/GHSA-53q9-r3pm-6pq6)), and the profile
 `pinned` has 2.5.1. It does not reach us, because nothing here calls `torch.load`: weights come as ONNX or
-safetensors, which hold numbers and no code, and are used only when their SHA-256, or that of what they are made from, is the catalog's. Demucs' own
-`.th` files are read by a reader that knows a closed list of names and builds nothing else
-([0009](../decisions/0009-weights-for-torch.md)).
+safetensors, which hold numbers and no code, and are used only when their SHA-256, or that of what they are made
+from, is the catalog's. Demucs' own `.th` files are read by a reader that knows a closed list of names and
+builds nothing else ([0009](../decisions/0009-weights-for-torch.md)).
 """
 
 

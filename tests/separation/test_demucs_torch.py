@@ -56,6 +56,7 @@ def test_an_environment_without_torch_is_said_so(tmp_path: Path) -> None:
     [
         ("echo 'it hurts.' >&2; exit 3", EnvironmentBroken, r"The torch worker ended with exit code 3: it hurts\."),
         ("exit 0", EnvironmentBroken, r"The torch worker ended with exit code 0: it said nothing\."),
+        ("kill -7 $$", EnvironmentBroken, r"The torch worker died of SIG\w+: a compiled library in its environment is"),
         ("kill -9 $$", StageError, r"The torch worker was killed, most likely because memory ran out\."),
     ],
 )

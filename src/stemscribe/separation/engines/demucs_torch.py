@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import queue
+import signal
 import subprocess
 import threading
 import time
@@ -228,8 +229,20 @@ class _Worker:
                 "The torch worker was killed, most likely because memory ran out.",
                 hint="Close other programs, and run the job again: it goes on from the last window.",
             )
+        if code < 0:
+            return EnvironmentBroken(
+                f"The torch worker died of {_signal_name(-code)}: a compiled library in its environment is damaged.",
+                hint=REPAIR,
+            )
         last = next((line for line in reversed(self._said) if line.strip()), "it said nothing")
         return EnvironmentBroken(f"The torch worker ended with exit code {code}: {last.rstrip('.')}.", hint=REPAIR)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _failure(kind: str, message: str) -> StemscribeError:
