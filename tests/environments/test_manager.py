@@ -248,6 +248,34 @@ def test_a_check_finds_what_the_marker_does_not_know(workshop):
     assert next(workshop.venv.rglob("tinypackage.py")).exists()
 
 
+TOUCHED = "venv/tiny was touched since it was proven; looking at it again."
+
+
+def test_what_was_touched_is_looked_at_again_unasked(workshop):
+    manager, profile = workshop.manager(), workshop.package("1.0")
+    manager.ensure(profile)
+    next(workshop.venv.rglob("tinypackage.py")).unlink()
+    workshop.said.clear()
+    manager.ensure(profile)
+    assert workshop.said[:2] == [
+        TOUCHED,
+        "venv/tiny is damaged (Error: tinypackage is not whole: tinypackage.py is missing).",
+    ]
+    assert next(workshop.venv.rglob("tinypackage.py")).exists()
+    workshop.said.clear()
+    manager.ensure(profile)
+    assert workshop.said == []
+
+
+def test_a_touch_that_did_no_harm_is_looked_at_once(workshop):
+    manager, profile = workshop.manager(), workshop.package("1.0")
+    first = manager.ensure(profile)
+    next(workshop.venv.rglob("tinypackage.py")).with_name("another.py").touch()
+    workshop.said.clear()
+    assert (manager.ensure(profile), manager.ensure(profile)) == (first, first)
+    assert workshop.said == [TOUCHED]
+
+
 def test_a_library_that_ends_the_process_is_mended_as_well(workshop):
     """As one does that was cut short: it is not loaded to find that out."""
     manager, profile = workshop.manager(), workshop.package("1.0")

@@ -43,6 +43,7 @@ from stemscribe.environments.profile import EnvironmentProfile
 from stemscribe.environments.replacement import clean_up, new_beside, old_beside, open_up, put_in_place, recover, remove
 from stemscribe.environments.requirements import select
 from stemscribe.environments.tool import ToolFailed, ToolRunner, led_right
+from stemscribe.environments.tree import is_untouched, write_stamp
 from stemscribe.errors import EnvironmentBroken, StorageError
 
 PROOF = Path(__file__).with_name("proof.py")  # run there; to import it here would cost 20 ms at every start
@@ -100,13 +101,14 @@ class EnvironmentManager:
             StorageError: its folder cannot be written.
         """
         marker = None if force or check else self.ready(profile)
-        if marker is not None:
+        if marker is not None and is_untouched(self.path(profile)):
             return marker
         with self._building(profile) as lock:
             marker = None if force else self.ready(profile)
-            if marker is not None and not (check and self._find_faults(profile, marker)):
-                return marker
-            return self._make(profile, force, lock)
+            if marker is None or ((check or self._was_touched(profile)) and self._find_faults(profile, marker)):
+                marker = self._make(profile, force, lock)
+            write_stamp(self.path(profile))
+            return marker
 
     def replace(
         self, profile: EnvironmentProfile, golden: Callable[[Path], None], *, seen: float | None = None
@@ -224,6 +226,13 @@ class EnvironmentManager:
         claim(venv, profile.name)
         write_marker(venv, marker)
         return marker
+
+    def _was_touched(self, profile: EnvironmentProfile) -> bool:
+        """Whether a proven environment is not as it was proven; it is told, for to prove it again takes seconds."""
+        if is_untouched(self.path(profile)):
+            return False
+        self.tell(f"venv/{profile.environment} was touched since it was proven; looking at it again.")
+        return True
 
     def _find_faults(self, profile: EnvironmentProfile, marker: Marker) -> bool:
         """Prove an environment again that has its marker; says whether something is wrong with it, and tells what."""

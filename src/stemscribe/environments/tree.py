@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from stemscribe.environments.installed import site_packages
@@ -17,6 +18,7 @@ from stemscribe.environments.interpreter import python_in
 
 # Python writes these when it likes.
 BYTE_CODE = "__pycache__"
+STAMP_NAME = "stemscribe-stamp.txt"
 
 
 def stamp(venv: Path) -> str:
@@ -35,6 +37,20 @@ def stamp(venv: Path) -> str:
     for line in _lines(venv):
         digest.update(os.fsencode(line) + b"\0")
     return digest.hexdigest()
+
+
+def is_untouched(venv: Path) -> bool:
+    """Whether an environment is as it was when `write_stamp` was last called."""
+    try:
+        return (venv / STAMP_NAME).read_text(encoding="utf-8") == stamp(venv)
+    except (OSError, ValueError):
+        return False
+
+
+def write_stamp(venv: Path) -> None:
+    """Remember an environment as it is now; one that cannot be written to is looked at anew each time."""
+    with suppress(OSError):
+        (venv / STAMP_NAME).write_text(stamp(venv), encoding="utf-8")
 
 
 def stamp_of(folder: Path) -> str:
