@@ -63,7 +63,7 @@ def test_what_will_not_fit_on_the_disk_is_refused_with_numbers(
 ) -> None:
     expected = Expectation(7200.0, 3600.0, 1, 5 * GB)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(9 * GB, 0, 2 * GB))
-    with pytest.raises(StorageError, match=r"This job needs 5\.00 GB on the disk of .*out, and 2\.00 GB are free\."):
+    with pytest.raises(StorageError, match=r"This job needs 5\.0 GB on the disk of .*out, and 2\.0 GB are free\."):
         check_fits(folder, expected)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(9 * GB, 0, 5 * GB))
     check_fits(folder, expected)

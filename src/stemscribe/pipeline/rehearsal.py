@@ -70,10 +70,10 @@ class Expectation:
     disk_bytes: int
 
     def __str__(self) -> str:
-        memory = f"{self.memory_bytes / 1e9:.1f} GB of memory"
+        memory = f"{_size(self.memory_bytes)} of memory"
         if not self.film:
             return f"{memory}; how long the film is cannot be told"
-        disk = f"{self.disk_bytes / 1e9:.2f} GB on the disk"
+        disk = f"{_size(self.disk_bytes)} on the disk"
         return f"about {_spoken(self.seconds)} for {_spoken(self.film)} of film, {memory}, {disk}"
 
 
@@ -285,14 +285,12 @@ def check_fits(folder: JobFolder, expected: Expectation) -> None:
     needed, free = max(0, expected.disk_bytes - present), shutil.disk_usage(folder.path).free
     if free < needed and folder.manifest.stage(SEPARATION).status != "completed":
         raise StorageError(
-            f"This job needs {needed / 1e9:.2f} GB on the disk of {folder.path.parent},"
-            f" and {free / 1e9:.2f} GB are free.",
+            f"This job needs {_size(needed)} on the disk of {folder.path.parent}, and {_size(free)} are free.",
             hint="Free some space, choose another folder with --out-dir, or use --force to begin all the same.",
         )
     if (available := available_memory()) < expected.memory_bytes:
         raise StageError(
-            f"This job needs {expected.memory_bytes / 1e9:.1f} GB of memory,"
-            f" and {available / 1e9:.1f} GB are available.",
+            f"This job needs {_size(expected.memory_bytes)} of memory, and {_size(available)} are available.",
             hint="Close other programs, choose a smaller --model, or use --force to begin all the same.",
         )
 
@@ -300,6 +298,10 @@ def check_fits(folder: JobFolder, expected: Expectation) -> None:
 def _spoken(duration: Seconds) -> str:
     """A duration to the second: more would not be meant."""
     return clock(float(round(duration))).removesuffix(".000")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _length(film: Media, job: Job) -> Seconds:
