@@ -158,7 +158,7 @@ def test_the_key_follows_what_a_rehearsal_depends_on(tmp_path: Path, film: Path,
     ("script", "message"),
     [
         ("kill -9 $$", r"The rehearsal was killed, most likely because memory ran out \([\d.]+ GB are available\)\."),
-        ("echo boom >&2; exit 7", r"The rehearsal crashed with exit code 7: boom\."),
+        ("echo boom >&2; exit 7", r"The rehearsal ended with exit code 7: boom\."),
         ("exec sleep 60", r"The rehearsal had not ended after 1 s, and was stopped\."),
     ],
 )

@@ -14,6 +14,7 @@ from stemscribe.errors import FetchError, ModelError, StorageError, Verification
 from stemscribe.models.sources import ContentError, FetchContext, Source, SourceError, Target
 from stemscribe.models.spec import ModelFile, ModelSpec
 from stemscribe.records import TEMPORARY, flush_to_disk
+from stemscribe.wording import readable
 
 # Left free beside a download, for whatever else writes to the same disk.
 RESERVE_BYTES = 64 * 2**20
@@ -103,15 +104,6 @@ def check_space(spec: ModelSpec, files: Iterable[ModelFile], folder: Path) -> No
             f"Model `{spec.name}` needs {readable(needed)} in {folder}, but only {readable(free)} are free.",
             hint="Free some space, or set STEMSCRIBE_MODELS_DIR to a folder on another disk.",
         )
-
-
-def readable(size: int) -> str:
-    """A number of bytes as people write it.
-
-    >>> readable(174_263_526), readable(3_087_284_237)
-    ('174.3 MB', '3.1 GB')
-    """
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _temporary(folder: Path, file: ModelFile, source: Source) -> Path:

@@ -15,12 +15,13 @@ from pathlib import Path
 
 from stemscribe.errors import UsageError
 from stemscribe.models.convert import CONVERSIONS, Conversion
-from stemscribe.models.fetching import NothingObtained, check_space, obtain, readable, refusal
+from stemscribe.models.fetching import NothingObtained, check_space, obtain, refusal
 from stemscribe.models.receipt import FileCheck, Seen, check, doubt, is_known, read_receipt, see, write_receipt
 from stemscribe.models.sources import FetchContext, File, Source
 from stemscribe.models.spec import Catalog, ModelFile, ModelSpec
 from stemscribe.records import storage_error
 from stemscribe.settings import Settings
+from stemscribe.wording import readable
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from stemscribe.pipeline.worker import Answer, Request
 from stemscribe.pipeline.workflows import Workflow
 from stemscribe.records import read_record, storage_error, write_record
 from stemscribe.timebase import Seconds, clock
+from stemscribe.wording import ending, readable
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +71,10 @@ class Expectation:
     disk_bytes: int
 
     def __str__(self) -> str:
-        memory = f"{_size(self.memory_bytes)} of memory"
+        memory = f"{readable(self.memory_bytes)} of memory"
         if not self.film:
             return f"{memory}; how long the film is cannot be told"
-        disk = f"{_size(self.disk_bytes)} on the disk"
+        disk = f"{readable(self.disk_bytes)} on the disk"
         return f"about {_spoken(self.seconds)} for {_spoken(self.film)} of film, {memory}, {disk}"
 
 
@@ -243,15 +244,13 @@ class Rehearsal:
         talk = done.stderr.decode(errors="replace").strip()
         log.debug("the rehearsal said:\n%s", talk)
         if done.returncode in {-9, 137}:
-            free = available_memory() / 1e9
+            free = readable(available_memory())
             return StageError(
-                f"The rehearsal was killed, most likely because memory ran out ({free:.1f} GB are available).",
+                f"The rehearsal was killed, most likely because memory ran out ({free} are available).",
                 hint="Close other programs, and run the job again.",
             )
         last = (talk.splitlines() or ["it said nothing"])[-1].rstrip(".")
-        return StageError(
-            f"The rehearsal crashed with exit code {done.returncode}: {last}.", hint="Run `stemscribe doctor`."
-        )
+        return StageError(f"The rehearsal {ending(done.returncode)}: {last}.", hint="Run `stemscribe doctor`.")
 
     def _checked(self, answer: Answer) -> Answer:
         if answer.message:
@@ -285,12 +284,12 @@ def check_fits(folder: JobFolder, expected: Expectation) -> None:
     needed, free = max(0, expected.disk_bytes - present), shutil.disk_usage(folder.path).free
     if free < needed and folder.manifest.stage(SEPARATION).status != "completed":
         raise StorageError(
-            f"This job needs {_size(needed)} on the disk of {folder.path.parent}, and {_size(free)} are free.",
+            f"This job needs {readable(needed)} on the disk of {folder.path.parent}, and {readable(free)} are free.",
             hint="Free some space, choose another folder with --out-dir, or use --force to begin all the same.",
         )
     if (available := available_memory()) < expected.memory_bytes:
         raise StageError(
-            f"This job needs {_size(expected.memory_bytes)} of memory, and {_size(available)} are available.",
+            f"This job needs {readable(expected.memory_bytes)} of memory, and {readable(available)} are available.",
             hint="Close other programs, choose a smaller --model, or use --force to begin all the same.",
         )
 
@@ -298,10 +297,6 @@ def check_fits(folder: JobFolder, expected: Expectation) -> None:
 def _spoken(duration: Seconds) -> str:
     """A duration to the second: more would not be meant."""
     return clock(float(round(duration))).removesuffix(".000")
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _length(film: Media, job: Job) -> Seconds:

@@ -43,7 +43,8 @@ def test_what_the_disk_cannot_hold_is_not_begun(
 ) -> None:
     """Needed are the journal (the vocals as float, and a third more for its tails) and the two stems."""
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**9, 10**9, gigabytes * 1e9 * 0.97))
-    with pytest.raises(StorageError, match=r"Separation needs 0\.0 GB on the disk of .*stage, and 0\.0 GB are free\."):
+    numbers = f"{gigabytes * 1e3:.1f} MB on the disk of .*stage, and {gigabytes * 970:.1f} MB are free"
+    with pytest.raises(StorageError, match=rf"Separation needs {numbers}\."):
         SourceSeparation().run(replace(context, job=replace(context.job, options=options)))
 
 

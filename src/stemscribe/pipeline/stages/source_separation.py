@@ -27,6 +27,7 @@ from stemscribe.separation.engines.htdemucs_onnx import CHANNELS, HTDemucsOnnx
 from stemscribe.separation.finish import ACCOMPANIMENT, VOCALS, StemFiles, write_stems
 from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.stream import OVERLAP, Normalisation, plan_for, separate
+from stemscribe.wording import readable
 
 log = logging.getLogger(__name__)
 
@@ -154,8 +155,8 @@ def _check_space(context: StageContext, layout: Layout, journal: Journal) -> Non
     free = shutil.disk_usage(context.scratch).free
     if free < needed:
         raise StorageError(
-            f"Separation needs {needed / 1e9:.1f} GB on the disk of {context.scratch.parents[1]},"
-            f" and {free / 1e9:.1f} GB are free.",
+            f"Separation needs {readable(needed)} on the disk of {context.scratch.parents[1]},"
+            f" and {readable(free)} are free.",
             hint="Free some space, or choose another folder with --out-dir.",
         )
 

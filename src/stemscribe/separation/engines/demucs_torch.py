@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import queue
-import signal
 import subprocess
 import threading
 import time
@@ -28,6 +27,7 @@ import numpy as np
 from stemscribe.arrays import Array
 from stemscribe.choices import Device
 from stemscribe.errors import EnvironmentBroken, ModelError, StageError, StemscribeError, UsageError
+from stemscribe.wording import ending
 
 log = logging.getLogger(__name__)
 
@@ -231,18 +231,11 @@ class _Worker:
             )
         if code < 0:
             return EnvironmentBroken(
-                f"The torch worker died of {_signal_name(-code)}: a compiled library in its environment is damaged.",
+                f"The torch worker {ending(code)}: a compiled library in its environment is damaged.",
                 hint=REPAIR,
             )
         last = next((line for line in reversed(self._said) if line.strip()), "it said nothing")
-        return EnvironmentBroken(f"The torch worker ended with exit code {code}: {last.rstrip('.')}.", hint=REPAIR)
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+        return EnvironmentBroken(f"The torch worker {ending(code)}: {last.rstrip('.')}.", hint=REPAIR)
 
 
 def _failure(kind: str, message: str) -> StemscribeError:
