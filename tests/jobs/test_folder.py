@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ import pytest
 from stemscribe.errors import JobLocked, JobNotFound, RecordError, StorageError
 from stemscribe.jobs.folder import JobFolder, all_jobs, create, find
 from stemscribe.jobs.job import Job, Options
-from stemscribe.jobs.manifest import Manifest, StageRecord
+from stemscribe.jobs.manifest import ArtefactRecord, Manifest, StageRecord
 
 JOB = Job("", "/films/film.mkv", "abc", "transcribe", "hi", "2026-11-22T00:00:00+00:00", "0.1.0")
 
@@ -130,7 +131,7 @@ def test_records_of_a_newer_version_are_left_alone(tmp_path: Path, name: str) ->
     folder = create(tmp_path, JOB)
     folder.manifest = Manifest(folder.path.name)
     path = folder.path / name
-    path.write_text(path.read_text().replace('"version": 1', '"version": 99'))
+    path.write_text(re.sub(r'"version": \d', '"version": 99', path.read_text()))
     with pytest.raises(RecordError, match="was written by a newer stemscribe"):
         assert folder.job if name == "job.json" else folder.manifest
 
@@ -165,3 +166,48 @@ def test_a_broken_manifest_is_said(tmp_path: Path, content: bytes) -> None:
     (folder.path / "manifest.json").write_bytes(content)
     with pytest.raises(RecordError, match="is not a valid Manifest"):
         assert folder.manifest
+
+
+def completed(path: str) -> StageRecord:
+    return StageRecord("completed", "f" * 64, 1, seconds=1.5, artefacts=(ArtefactRecord("mix", path, 3, "0" * 64),))
+
+
+def test_a_manifest_tells_whether_it_is_as_it_was_written(tmp_path: Path) -> None:
+    folder = create(tmp_path, JOB)
+    assert folder.is_manifest_as_written()
+    folder.manifest = folder.manifest.with_stage("demux", completed("01_demux/mix.flac"))
+    assert folder.is_manifest_as_written()
+    path = folder.path / "manifest.json"
+    written = path.read_text()
+    for before, after in (
+        ('"seconds": 1.5', '"seconds": 2.5'),
+        ("completed", "failed"),
+        ("{", '{ "more": 1,'),
+        ("\n", ""),
+    ):
+        path.write_text(written.replace(before, after, 1))
+        assert not folder.is_manifest_as_written(), after
+    path.write_text(written)
+    assert folder.is_manifest_as_written()
+
+
+def test_a_manifest_of_the_first_form_is_read_and_gets_a_seal_when_it_is_written_again(tmp_path: Path) -> None:
+    folder = create(tmp_path, JOB)
+    path = folder.path / "manifest.json"
+    path.write_text('{"job": "x", "stages": {"demux": {"status": "completed", "fingerprint": "f"}}, "version": 1}')
+    assert folder.is_manifest_as_written()
+    assert folder.manifest.stage("demux").receipt is None
+    folder.manifest = folder.manifest.with_stage("asr", StageRecord("failed"))
+    assert folder.manifest.version == 2
+    assert folder.manifest.seal
+    assert folder.manifest.stage("demux").fingerprint == "f"
+
+
+@pytest.mark.parametrize(
+    "named", ["/etc/hosts", "../job-2/mix.flac", "a/../../mix.flac", "", "C:/mix.flac", "..\\mix.flac"]
+)
+def test_a_manifest_that_names_files_outside_of_its_job_is_refused(tmp_path: Path, named: str) -> None:
+    folder = create(tmp_path, JOB)
+    folder.manifest = Manifest(folder.path.name).with_stage("demux", completed(named))
+    with pytest.raises(RecordError, match="which is no file of this job"):
+        _ = folder.manifest

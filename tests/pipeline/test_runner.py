@@ -6,20 +6,19 @@ import errno
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fakes import tone, write_film
-from stemscribe.audio.probe import identity
 from stemscribe.environments.installed import site_packages
 from stemscribe.errors import JobLocked, MediaError, StageError, StorageError
-from stemscribe.jobs.folder import JobFolder, create
+from stemscribe.jobs.folder import JobFolder
 from stemscribe.jobs.job import Job, Options
 from stemscribe.models.store import ModelStore
 from stemscribe.pipeline import runner
-from stemscribe.pipeline.fingerprint import fingerprint
+from stemscribe.pipeline.receipt import dependencies
 from stemscribe.pipeline.reporter import (
     Event,
     JobCompleted,
@@ -32,61 +31,9 @@ from stemscribe.pipeline.reporter import (
     StageSkipped,
     StageStarted,
 )
-from stemscribe.pipeline.stage import Artefact, Progress, StageContext
-from stemscribe.pipeline.workflows import Step, Workflow
+from stemscribe.pipeline.stage import Progress, StageContext
 
-NOWHERE = Path("nowhere")  # these stages need no environment
-UNREHEARSED = runner.Rules(rehearse=False)
-
-
-@dataclass
-class Sums:
-    """Adds a number to what it reads; keeps count of its runs, and can be told to fail."""
-
-    name: str
-    inputs: tuple[str, ...] = ()
-    adds: int = 1
-    version: int = 1
-    depends_on: tuple[str, ...] = ()
-    parameters: dict[str, object] = field(default_factory=dict)
-    built_with: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    runs: int = 0
-    before: Callable[[StageContext], None] = field(default=lambda context: None)
-
-    def outputs(self, options: Options) -> tuple[Artefact, ...]:
-        return (Artefact(self.name, f"{self.name}.txt", f"{self.name.capitalize()} added"),)
-
-    def models(self, options: Options) -> tuple[str, ...]:
-        return ()
-
-    def packages(self, options: Options) -> dict[str, tuple[str, ...]]:
-        return self.built_with
-
-    def run(self, context: StageContext) -> None:
-        self.runs += 1
-        total = self.adds + sum(int(path.read_text()) for path in context.inputs.values())
-        context.outputs[self.name].write_text(str(total))
-        context.progress(Progress(1, 1, "windows", 1.0))
-        self.before(context)
-
-
-@pytest.fixture
-def stages(monkeypatch: pytest.MonkeyPatch) -> list[Sums]:
-    made = [Sums("one"), Sums("two", ("one",), adds=10), Sums("three", ("one", "two"), adds=100)]
-    workflow = Workflow("sums", "", tuple(Step(stage, f"{stage.name}_folder") for stage in made))
-    monkeypatch.setattr(runner, "workflow_named", lambda name: workflow)
-    return made
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> JobFolder:
-    film = write_film(tmp_path / "film.wav", [(tone(1), "eng")])
-    return create(tmp_path / "out", Job("", str(film), identity(film), "sums", "en", "", ""))
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> ModelStore:
-    return ModelStore(tmp_path / "models", {})
+from .conftest import NOWHERE, UNREHEARSED, Sums
 
 
 def run(folder: JobFolder, models: ModelStore) -> list[Event]:
@@ -351,7 +298,7 @@ def test_fingerprints_follow_what_matters(folder: JobFolder, tmp_path: Path) -> 
     )
 
     def of(stage: Sums, job: Job, mix: str = "a", whisper: str = "w") -> str:
-        return fingerprint(stage, job, {"mix": mix}, {"whisper": whisper}, tmp_path)
+        return dependencies(stage, job, {"mix": mix}, {"whisper": whisper}, tmp_path).fingerprint
 
     same = of(stage, job)
     assert of(stage, replace(job, id="other", media="/elsewhere")) == same
@@ -372,8 +319,8 @@ def test_fingerprints_follow_other_environments_too(folder: JobFolder, tmp_path:
     stage = Sums("one", built_with={"demucs": ("torch",)})
     (tmp_path / "demucs" / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
     site = site_packages(tmp_path / "demucs")
-    seen = {fingerprint(stage, folder.job, {}, {}, tmp_path)}
+    seen = {dependencies(stage, folder.job, {}, {}, tmp_path).fingerprint}
     for version in ("2.5.1", "2.9.1"):
         (site / f"torch-{version}.dist-info").mkdir()
-        seen.add(fingerprint(stage, folder.job, {}, {}, tmp_path))
+        seen.add(dependencies(stage, folder.job, {}, {}, tmp_path).fingerprint)
     assert len(seen) == 3

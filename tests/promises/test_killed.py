@@ -38,7 +38,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(workplace: Workplace, film: Path) -> Path:
-    workplace.run("run", "--media", film, "-s", "en", "--new")
+    workplace.run("run", "--no-cache", "--media", film, "-s", "en", "--new")
     return workplace.root / "out" / sorted(path.name for path in (workplace.root / "out").iterdir())[-1]
 
 
@@ -57,7 +57,7 @@ def test_killed_at_random_it_ends_as_if_it_never_had_been(workplace: Workplace, 
     ):
         committed = 0
         for moment in moments:
-            process = workplace.start("run", "-j", job, "--json")
+            process = workplace.start("run", "--no-cache", "-j", job, "--json")
             first = last = None
             for event in events(process):
                 done = progress(event, stage)
@@ -76,7 +76,7 @@ def test_killed_at_random_it_ends_as_if_it_never_had_been(workplace: Workplace, 
             assert process.returncode == -signal.SIGKILL
             assert last is not None
             committed = last
-    workplace.run("run", "-j", job)
+    workplace.run("run", "--no-cache", "-j", job)
     disturbed = workplace.root / "out" / job
     for path in ("99_source_separation/vocals.wav", "99_source_separation/accompaniment.wav", "03_asr/segments.json"):
         assert (disturbed / path).read_bytes() == (undisturbed / path).read_bytes(), path
@@ -89,7 +89,7 @@ def test_killed_at_random_it_ends_as_if_it_never_had_been(workplace: Workplace, 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_says_so_and_can_go_on(workplace: Workplace, film: Path, sent: signal.Signals) -> None:
-    process = workplace.start("run", "--media", film, "-s", "en", "--workflow", "separate", "--json")
+    process = workplace.start("run", "--no-cache", "--media", film, "-s", "en", "--workflow", "separate", "--json")
     for event in events(process):
         if (progress(event, "source_separation") or 0) >= (1 if sent is signal.SIGINT else 2):
             process.send_signal(sent)
@@ -104,9 +104,9 @@ def test_interrupted_it_says_so_and_can_go_on(workplace: Workplace, film: Path, 
 
 def test_a_job_that_is_run_twice_at_once_is_run_once(workplace: Workplace, film: Path) -> None:
     job = workplace.run("prepare", "--media", film, "--workflow", "separate").stdout.split()[-1]
-    process = workplace.start("run", "-j", job, "--json")
+    process = workplace.start("run", "--no-cache", "-j", job, "--json")
     next(events(process))
-    second = workplace.run("run", "-j", job, code=1)
+    second = workplace.run("run", "--no-cache", "-j", job, code=1)
     assert f"[ERROR] {job} is being run by another process." in second.stderr
     process.kill()
     process.communicate()

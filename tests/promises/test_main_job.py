@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -65,6 +66,20 @@ def test_running_it_again_makes_nothing_again(workplace: Workplace, clip_job: Pa
     done = workplace.run("run", "--media", clip, "-s", "en")
     assert done.stderr.count("SKIPPED (already completed)") == 5
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_second_workflow_on_the_same_film_does_not_separate_again(
+    workplace: Workplace, clip_job: Path, clip: Path
+) -> None:
+    done = workplace.run("run", "--media", clip, "-s", "en", "--workflow", "separate")
+    assert done.stderr.count(f"SKIPPED ({clip_job.name} made the same)") == 2
+    assert "STARTING" not in done.stderr
+    other = max((workplace.root / "out").glob("job-*"))
+    assert other != clip_job
+    for name in ("vocals.wav", "accompaniment.wav", "separation.json"):
+        mine, theirs = (job / "99_source_separation" / name for job in (other, clip_job))
+        assert mine.read_bytes() == theirs.read_bytes()
+    shutil.rmtree(other)
 
 
 def test_subtitles_can_be_played(clip_job: Path) -> None:

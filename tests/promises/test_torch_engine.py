@@ -70,7 +70,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(small: Workplace, film: Path) -> Path:
-    small.run("run", "--media", film, *JOB)
+    small.run("run", "--no-cache", "--media", film, *JOB)
     return small.job
 
 
@@ -92,7 +92,7 @@ def test_killed_at_random_it_ends_as_if_it_never_had_been(small: Workplace, film
     assert total > SECONDS
     committed = 0
     for moment in sorted(chance.sample(range(1, total - 2), KILLS)):
-        process = small.start("run", "-j", job, "--json")
+        process = small.start("run", "--no-cache", "-j", job, "--json")
         for event in events(process):
             done = separated(event)
             assert done < 0 or done >= committed
@@ -106,7 +106,7 @@ def test_killed_at_random_it_ends_as_if_it_never_had_been(small: Workplace, film
         assert process.returncode == -signal.SIGKILL
         psutil.wait_procs(workers, timeout=20)
         assert not any(worker.is_running() for worker in workers), "the worker outlived its caller"
-    small.run("run", "-j", job)
+    small.run("run", "--no-cache", "-j", job)
     assert stems(small.root / "out" / job) == stems(undisturbed)
     assert len(stems(undisturbed)) == 2
 
@@ -114,7 +114,7 @@ def test_killed_at_random_it_ends_as_if_it_never_had_been(small: Workplace, film
 @posix
 def test_a_worker_that_is_killed_costs_no_more_than_its_window(small: Workplace, film: Path, undisturbed: Path) -> None:
     job = small.run("prepare", "--media", film, *JOB).stdout.split()[-1]
-    process = small.start("run", "-j", job, "--json")
+    process = small.start("run", "--no-cache", "-j", job, "--json")
     for event in events(process):
         if separated(event) >= 20:
             psutil.Process(process.pid).children()[0].kill()
@@ -123,7 +123,7 @@ def test_a_worker_that_is_killed_costs_no_more_than_its_window(small: Workplace,
     assert process.returncode == 1
     assert "[ERROR] The torch worker was killed, most likely because memory ran out." in err
     assert "Traceback" not in err
-    done = small.run("run", "-j", job)
+    done = small.run("run", "--no-cache", "-j", job)
     assert re.search(r"\[INFO\] 2\d of \d+ windows were already separated", done.stderr)
     assert stems(small.root / "out" / job) == stems(undisturbed)
 
@@ -131,7 +131,7 @@ def test_a_worker_that_is_killed_costs_no_more_than_its_window(small: Workplace,
 @posix
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_ends_at_once(small: Workplace, film: Path, sent: signal.Signals) -> None:
-    process = small.start("run", "--media", film, *JOB, "--new", "--json")
+    process = small.start("run", "--no-cache", "--media", film, *JOB, "--new", "--json")
     for event in events(process):
         if separated(event) >= 5:
             process.send_signal(sent)
@@ -148,7 +148,7 @@ def test_the_real_model_separates_the_clip(
     model("htdemucs-torch")
     (tmp_path / "stemscribe.toml").write_text(f"venv_dir = {json.dumps(str(venv_dir.absolute()))}\n")
     place = Workplace(tmp_path, models_dir)
-    place.run("run", "--media", clip, "--workflow", "separate", "--engine", "torch", "--end-time", "12")
+    place.run("run", "--no-cache", "--media", clip, "--workflow", "separate", "--engine", "torch", "--end-time", "12")
     log = (place.job / "pipeline.log").read_text(encoding="utf-8")
     for line in (
         r"\[INFO\] Running source separation\.\.\.$",
@@ -159,7 +159,7 @@ def test_the_real_model_separates_the_clip(
     ):
         assert re.search(line, log, re.MULTILINE), line
     torch = soundfile.read(place.job / "99_source_separation" / "vocals.wav")[0]
-    place.run("run", "--media", clip, "--workflow", "separate", "--engine", "onnx", "--end-time", "12")
+    place.run("run", "--no-cache", "--media", clip, "--workflow", "separate", "--engine", "onnx", "--end-time", "12")
     other = max((tmp_path / "out").glob("job-*"))
     onnx = soundfile.read(other / "99_source_separation" / "vocals.wav")[0]
     assert 10 * np.log10(np.sum(onnx**2) / np.sum((onnx - torch) ** 2)) >= 60

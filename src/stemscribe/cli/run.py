@@ -22,6 +22,7 @@ _ANSWERS = ("vocals", "accompaniment", "drums", "bass", "other", "srt", "text") 
     "--rehearse", "only_rehearse", is_flag=True, help="Only find out whether it will work, and what it needs."
 )
 @click.option("--force", is_flag=True, help="Run it even if its rehearsal fails, or it will not fit.")
+@click.option("--no-cache", is_flag=True, help="Take nothing over from other jobs.")
 @click.option("--json", "as_json", is_flag=True, help="Events on stdout, one JSON object a line.")
 @job_options
 @place_options
@@ -32,6 +33,7 @@ def command(
     new: bool,
     only_rehearse: bool,
     force: bool,
+    no_cache: bool,
     as_json: bool,
     out_dir: Path | None,
     models_dir: Path | None,
@@ -59,7 +61,7 @@ def command(
             job = checked(request(media, workflow, flags), models.catalog, chosen.venv_dir)
             folder, made = (create(chosen.out_dir, job), True) if new else latest_or_new(chosen.out_dir, job)
             console.say(f"Job created: {folder.path.name}" if made else f"Going on with {folder.path.name}")
-        rules = Rules(force=force)
+        rules = Rules(force=force, reuse=not no_cache)
         if only_rehearse:
             expected = rehearse(folder, models, chosen.venv_dir, shown.show, rules)
         else:

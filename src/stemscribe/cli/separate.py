@@ -22,11 +22,13 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.command("separate")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path), help="Where the stems go.")
+@click.option("--no-cache", is_flag=True, help="Take nothing over from other jobs.")
 @_options
 @place_options
 def command(
     files: tuple[Path, ...],
     target: Path,
+    no_cache: bool,
     out_dir: Path | None,
     models_dir: Path | None,
     offline: bool | None,
@@ -37,7 +39,7 @@ def command(
     Each file is a job like any other: interrupted, the same command goes on.
     """
     from stemscribe.pipeline.prepare import checked, latest_or_new
-    from stemscribe.pipeline.runner import run
+    from stemscribe.pipeline.runner import Rules, run
 
     targets = _targets(files, target)
     chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline)
@@ -47,7 +49,7 @@ def command(
         jobs = [checked(request(file, "separate", flags), models.catalog, chosen.venv_dir) for file in files]
         for job, place in zip(jobs, targets, strict=True):
             folder, _ = latest_or_new(chosen.out_dir, job)
-            outcome = run(folder, models, chosen.venv_dir, shown.show)
+            outcome = run(folder, models, chosen.venv_dir, shown.show, Rules(reuse=not no_cache))
             for path in outcome.hand_out("source_separation", place):
                 console.answer(console.relative(path))
 

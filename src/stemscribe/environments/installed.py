@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 MISSING = ""
@@ -40,6 +41,38 @@ def all_versions(venv: Path) -> dict[str, str]:
         return {}
     matches = (_METADATA.fullmatch(entry) for entry in entries)
     return {normalised(match[1]): match[2] for match in matches if match}
+
+
+def digest(venv: Path) -> str:
+    """What is installed in an environment, hashed: the same for the same wheels, wherever they were installed.
+
+    Name and version of every distribution count, and what its `RECORD` says of each of its files. Not the distribution
+    of stemscribe, which may be installed from its sources, and what the installer adds: scripts, which name the
+    folder of the environment, and its notes.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    hashed = hashlib.sha256()
+    try:
+        folders = sorted(entry for entry in site_packages(venv).iterdir() if _METADATA.fullmatch(entry.name))
+    except OSError:
+        folders = []
+    for folder in folders:
+        if not folder.name.startswith("stemscribe-"):
+            hashed.update("\n".join((folder.name, *_recorded(folder))).encode())
+    return hashed.hexdigest()
+
+
+def _recorded(folder: Path) -> Iterator[str]:
+    """The lines of a `RECORD` that tell the content of a file that came with the distribution."""
+    try:
+        lines = (folder / "RECORD").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return
+    for line in sorted(lines):
+        if not line.startswith(("../", folder.name)) and ".pyc," not in line:
+            yield line
 
 
 def normalised(name: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from filelock import FileLock, Timeout
@@ -55,11 +55,19 @@ class JobFolder:
         """
         if not self._manifest_path.exists():
             return Manifest(job=self.path.name)
-        return _not_newer(self._manifest_path, read_record(self._manifest_path, Manifest))
+        return _within(self._manifest_path, _not_newer(self._manifest_path, read_record(self._manifest_path, Manifest)))
 
     @manifest.setter
     def manifest(self, manifest: Manifest) -> None:
-        write_record(self._manifest_path, manifest)
+        write_record(self._manifest_path, manifest.sealed())
+
+    def is_manifest_as_written(self) -> bool:
+        """Whether nothing but stemscribe has changed the manifest; one that is not there was not changed.
+
+        Raises:
+            RecordError: `manifest.json` is not valid.
+        """
+        return not self._manifest_path.exists() or self.manifest.is_as_written(self._manifest_path.read_bytes())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -171,6 +179,18 @@ def _not_newer(path: Path, record: Versioned) -> Versioned:
     if record.version > type(record).version:
         raise RecordError(f"{path} was written by a newer stemscribe.", hint="Update this one, then run the job again.")
     return record
+
+
+def _within(path: Path, manifest: Manifest) -> Manifest:
+    """The manifest, once it is clear that it names no file outside of its job: it may come from anywhere."""
+    for record in manifest.stages.values():
+        for artefact in record.artefacts:
+            parts = PurePosixPath(artefact.path).parts
+            if not parts or parts[0] == "/" or ".." in parts or "\\" in artefact.path or ":" in parts[0]:
+                raise RecordError(
+                    f"{path} names {artefact.path!r}, which is no file of this job.", hint="Restore it from a copy."
+                )
+    return manifest
 
 
 def _last_number(out_dir: Path, day: str) -> int:

@@ -41,7 +41,10 @@ class StageProgressed:
 
 @dataclass(frozen=True)
 class StageSkipped:
+    """`made_by` is the other job whose result was taken over; empty for this one's own."""
+
     stage: str
+    made_by: str = ""
 
 
 @dataclass(frozen=True)

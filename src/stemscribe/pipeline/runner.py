@@ -23,11 +23,11 @@ from stemscribe.environments.profile import CORE
 from stemscribe.errors import MediaError, StageError, StemscribeError
 from stemscribe.jobs.folder import JobFolder
 from stemscribe.jobs.job import Job, Options
-from stemscribe.jobs.manifest import ArtefactRecord, StageRecord
+from stemscribe.jobs.manifest import ArtefactRecord, Dependencies, StageRecord
 from stemscribe.models.store import ModelStore
 from stemscribe.pipeline.engines import choose_engine
-from stemscribe.pipeline.fingerprint import fingerprint
 from stemscribe.pipeline.logs import logged_to
+from stemscribe.pipeline.receipt import dependencies, receipt
 from stemscribe.pipeline.rehearsal import Expectation, Rehearsal, check_fits
 from stemscribe.pipeline.reporter import (
     JobCompleted,
@@ -42,6 +42,7 @@ from stemscribe.pipeline.reporter import (
     StageSkipped,
     StageStarted,
 )
+from stemscribe.pipeline.reuse import as_taken_over, results_of_others, take_over
 from stemscribe.pipeline.stage import Progress, Stage, StageContext
 from stemscribe.pipeline.workflows import Step, Workflow, workflow_named
 from stemscribe.records import flush_to_disk, is_unwritable, rename, replacing, storage_error
@@ -80,11 +81,13 @@ class Rules:
     Attributes:
         rehearse: whether the job is rehearsed before its first stage, and refused when it will not fit.
         force: whether one whose rehearsal failed, or that will not fit, is run all the same.
+        reuse: whether what another job beside this one has made of the same is taken over.
         is_rehearsal: whether this run is itself one.
     """
 
     rehearse: bool = True
     force: bool = False
+    reuse: bool = True
     is_rehearsal: bool = False
 
 
@@ -146,6 +149,8 @@ def _opened(
         report(JobStarted(job.id, str(folder.path)))
         try:
             workflow = workflow_named(job.workflow)
+            if not folder.is_manifest_as_written():
+                log.warning("manifest.json is not as it was written; what it says is checked by the files' hashes")
             job = _decided(folder, job, workflow, models, environments)
             yield _Run(folder, job, workflow, models, environments, report, rules)
         except StemscribeError as error:
@@ -212,23 +217,14 @@ class _Run:
             self._models.fetch(name)
 
     def _step(self, position: int, step: Step) -> None:
-        """Bring one stage to its completion, unless it is there already."""
+        """Bring one stage to its completion, unless it is there already, here or in another job."""
         stage = step.stage
         inputs = {name: self._artefacts[name].sha256 for name in stage.inputs}
         digests = {name: self._models.spec(name).digest for name in stage.models(self._job.options)}
-        wanted = fingerprint(stage, self._job, inputs, digests, self._environments)
+        depended = dependencies(stage, self._job, inputs, digests, self._environments)
         record = self._folder.manifest.stage(stage.name)
-        if record.status == "completed" and (record.fingerprint == wanted or self._cannot_tell(stage)):
-            damaged = [artefact.path for artefact in record.artefacts if not self._folder.is_whole(artefact)]
-            if not damaged:
-                log.info("⏭  Stage %s: SKIPPED (already completed)", stage.name)
-                self._report(StageSkipped(stage.name))
-                self._artefacts |= {artefact.name: artefact for artefact in record.artefacts}
-                _remove(self._folder.path / step.folder / ".scratch")
-                return
-            log.warning("%s changed or vanished since it was made: %s runs again", ", ".join(damaged), stage.name)
-        elif record.status == "completed":
-            log.info("what %s depends on has changed: it runs again", stage.name)
+        if self._is_done(step, record, depended.fingerprint) or self._taken_over(step, depended.fingerprint):
+            return
         if not stage.inputs:
             _check_film(self._job)
         if not self._has_begun:
@@ -237,14 +233,62 @@ class _Run:
         log.info("▶️  Stage %s: STARTING", stage.name)
         self._report(StageStarted(stage.name, position, len(self._workflow.steps)))
         with logged_to(self._folder.path / step.folder / "stage.log"):
-            self._run_stage(step, StageRecord("running", wanted, record.attempts + 1, _now()))
+            started = StageRecord("running", depended.fingerprint, record.attempts + 1, _now())
+            self._run_stage(step, started, depended)
+
+    def _is_done(self, step: Step, record: StageRecord, wanted: str) -> bool:
+        """Whether a stage is completed, with what it depends on as it is now, and all that it made is whole."""
+        stage = step.stage
+        if record.status != "completed":
+            return False
+        if record.fingerprint != wanted and not self._cannot_tell(stage):
+            log.info("what %s depends on has changed: it runs again", stage.name)
+            return False
+        damaged = [artefact.path for artefact in record.artefacts if not self._folder.is_whole(artefact)]
+        if damaged:
+            log.warning("%s changed or vanished since it was made: %s runs again", ", ".join(damaged), stage.name)
+            return False
+        log.info("⏭  Stage %s: SKIPPED (already completed)", stage.name)
+        self._report(StageSkipped(stage.name))
+        self._finish(step, record.artefacts)
+        return True
+
+    def _taken_over(self, step: Step, wanted: str) -> bool:
+        """Whether another job has made the same, and it is now here too."""
+        if not self._rules.reuse:
+            return False
+        name, home = step.stage.name, self._folder.path / step.folder
+        for other, record in results_of_others(self._folder, name, wanted):
+            try:
+                drafts = _emptied(home / ".draft")
+                if not take_over(other, record, drafts):
+                    continue
+                for artefact in record.artefacts:
+                    draft = drafts / Path(artefact.path).name
+                    flush_to_disk(draft)
+                    rename(draft, home / draft.name)
+                _remove(drafts)
+            except OSError as error:
+                raise storage_error(home, error) from error
+            taken = as_taken_over(record, other, step.folder)
+            self._record(step, taken)
+            log.info("⏭  Stage %s: SKIPPED (%s made the same)", name, other.path.name)
+            self._report(StageSkipped(name, other.path.name))
+            self._finish(step, taken.artefacts)
+            return True
+        return False
+
+    def _finish(self, step: Step, artefacts: tuple[ArtefactRecord, ...]) -> None:
+        """Hand on what a completed stage has made; what it needed on the way goes."""
+        _remove(self._folder.path / step.folder / ".scratch")
+        self._artefacts |= {artefact.name: artefact for artefact in artefacts}
 
     def _cannot_tell(self, stage: Stage) -> bool:
         """Whether an environment is not here by which a finished stage could be told to be outdated."""
         others = [name for name in stage.packages(self._job.options) if name != CORE]
         return any(not is_there(python_in(self._environments / name)) for name in others)
 
-    def _run_stage(self, step: Step, record: StageRecord) -> None:
+    def _run_stage(self, step: Step, record: StageRecord, depended: Dependencies) -> None:
         stage, started = step.stage, time.monotonic()
         self._record(step, record)
 
@@ -268,10 +312,9 @@ class _Run:
             if failure is error:
                 raise
             raise failure from error
-        done = ended(status="completed", artefacts=artefacts)
+        done = ended(status="completed", artefacts=artefacts, receipt=receipt(depended, self._environments))
         self._record(step, done)
-        _remove(self._folder.path / step.folder / ".scratch")
-        self._artefacts |= {artefact.name: artefact for artefact in artefacts}
+        self._finish(step, artefacts)
         made = {artefact.name: str(self.paths[artefact.name]) for artefact in artefacts}
         self._report(StageCompleted(stage.name, done.seconds, made))
         for artefact in stage.outputs(self._job.options):
@@ -285,8 +328,7 @@ class _Run:
         outputs = stage.outputs(self._job.options)
         drafts, scratch = home / ".draft", home / ".scratch" / wanted[:16]
         try:
-            _remove(drafts)
-            drafts.mkdir(parents=True)
+            _emptied(drafts)
             scratch.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise storage_error(home, error) from error
@@ -376,6 +418,13 @@ def _as_failure(home: Path, stage: str, error: Exception) -> StemscribeError:
         f"{stage} failed: {str(error).rstrip('.') or type(error).__name__}.",
         hint=f"The traceback is in {home / 'stage.log'}; run the job again to go on with what is done.",
     )
+
+
+def _emptied(folder: Path) -> Path:
+    """A folder with nothing in it."""
+    _remove(folder)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def _remove(path: Path) -> None:
