@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -324,3 +327,31 @@ def test_fingerprints_follow_other_environments_too(folder: JobFolder, tmp_path:
         (site / f"torch-{version}.dist-info").mkdir()
         seen.add(dependencies(stage, folder.job, {}, {}, tmp_path).fingerprint)
     assert len(seen) == 3
+
+
+HANGS = """
+import logging, sys, time
+from dataclasses import replace
+from pathlib import Path
+from pipeline.conftest import NOWHERE, UNREHEARSED, Sums
+from stemscribe.jobs.folder import JobFolder
+from stemscribe.models.store import ModelStore
+from stemscribe.pipeline import runner
+from stemscribe.pipeline.workflows import Step, Workflow
+
+logging.basicConfig(format="[%(levelname)s] %(message)s")
+stage = Sums("one", before=lambda context: time.sleep(50))
+runner.workflow_named = lambda name: Workflow("sums", "", (Step(stage, "one_folder"),))
+runner.run(JobFolder(Path(sys.argv[1])), ModelStore(NOWHERE, {}), NOWHERE, rules=replace(UNREHEARSED, patience=1.5))
+"""
+
+
+def test_a_stage_that_hangs_is_ended_and_recorded(folder: JobFolder) -> None:
+    command = [sys.executable, "-c", HANGS, str(folder.path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=40)
+    assert done.returncode == 1
+    assert "[ERROR] one has shown no sign of life for 0.025 minutes, and was ended. Run the job again" in done.stderr
+    record = folder.manifest.stage("one")
+    assert record.status == "failed"
+    assert "no sign of life" in record.error

@@ -44,8 +44,10 @@ from stemscribe.pipeline.reporter import (
 )
 from stemscribe.pipeline.reuse import as_taken_over, results_of_others, take_over
 from stemscribe.pipeline.stage import Progress, Stage, StageContext
+from stemscribe.pipeline.watchdog import PATIENCE, Watchdog
 from stemscribe.pipeline.workflows import Step, Workflow, workflow_named
 from stemscribe.records import flush_to_disk, is_unwritable, rename, replacing, storage_error
+from stemscribe.timebase import Seconds
 
 log = logging.getLogger(__name__)
 
@@ -83,12 +85,14 @@ class Rules:
         force: whether one whose rehearsal failed, or that will not fit, is run all the same.
         reuse: whether what another job beside this one has made of the same is taken over.
         is_rehearsal: whether this run is itself one.
+        patience: how long a stage may work without a sign of life.
     """
 
     rehearse: bool = True
     force: bool = False
     reuse: bool = True
     is_rehearsal: bool = False
+    patience: Seconds = PATIENCE
 
 
 def run(
@@ -296,8 +300,16 @@ class _Run:
             seconds = round(time.monotonic() - started, 3)
             return replace(record, finished_at=_now(), seconds=seconds, **changes)  # type: ignore[arg-type]
 
+        def despair() -> None:
+            failure = _hung(stage.name, self._rules.patience)
+            self._report(StageFailed(stage.name, failure.message, failure.hint))
+            log.error("❌ Stage %s: FAILED", stage.name)
+            log.error("%s", failure)
+            self._record_if_possible(step, ended(status="failed", error=str(failure)))
+
         try:
-            artefacts = self._make(step, record.fingerprint)
+            with Watchdog(self._rules.patience, despair) as watchdog:
+                artefacts = self._make(step, record.fingerprint, watchdog)
         except KeyboardInterrupt:
             self._report(StageInterrupted(stage.name))
             log.warning("⏸  Stage %s: INTERRUPTED (run the job again to go on)", stage.name)
@@ -322,7 +334,7 @@ class _Run:
                 log.info("✓ %s: %s", artefact.headline, self.paths[artefact.name])
         log.info("✅ Stage %s: COMPLETED (%.1fs)", stage.name, done.seconds)
 
-    def _make(self, step: Step, wanted: str) -> tuple[ArtefactRecord, ...]:
+    def _make(self, step: Step, wanted: str, watchdog: Watchdog) -> tuple[ArtefactRecord, ...]:
         """Run the stage on temporary paths, then give its outputs their names."""
         stage, home = step.stage, self._folder.path / step.folder
         outputs = stage.outputs(self._job.options)
@@ -339,7 +351,7 @@ class _Run:
             models={name: self._models.fetch(name) for name in stage.models(self._job.options)},
             environments=self._environments,
             scratch=scratch,
-            progress=_Throttle(lambda progress: self._report(StageProgressed(stage.name, progress))),
+            progress=_Throttle(lambda progress: self._report(StageProgressed(stage.name, progress)), watchdog.alive),
             rehearsal=self._rules.is_rehearsal,
         )
         stage.run(context)
@@ -368,7 +380,7 @@ class _Run:
 
 def _decided(folder: JobFolder, job: Job, workflow: Workflow, models: ModelStore, environments: Path) -> Job:
     """The job with what was left open decided for this machine, once."""
-    if not any("engine" in step.stage.depends_on for step in workflow.steps):
+    if not workflow.needs_engine:
         return job
     manifest = folder.manifest
     choice = choose_engine(job.options, models.catalog, environments, manifest.engine)
@@ -394,10 +406,11 @@ def _check_film(job: Job) -> None:
 class _Throttle:
     """Lets progress through four times a second; whole windows and regions, and the end, always."""
 
-    def __init__(self, tell: Callable[[Progress], None]) -> None:
-        self._tell, self._last = tell, 0.0
+    def __init__(self, tell: Callable[[Progress], None], alive: Callable[[], None]) -> None:
+        self._tell, self._alive, self._last = tell, alive, 0.0
 
     def __call__(self, progress: Progress) -> None:
+        self._alive()
         now = time.monotonic()
         if progress.unit != "s" or progress.done >= progress.total > 0 or now - self._last >= _PROGRESS_EVERY:
             self._last = now
@@ -417,6 +430,14 @@ def _as_failure(home: Path, stage: str, error: Exception) -> StemscribeError:
     return StageError(
         f"{stage} failed: {str(error).rstrip('.') or type(error).__name__}.",
         hint=f"The traceback is in {home / 'stage.log'}; run the job again to go on with what is done.",
+    )
+
+
+def _hung(stage: str, patience: Seconds) -> StageError:
+    return StageError(
+        f"{stage} has shown no sign of life for {patience / 60:g} minutes, and was ended.",
+        hint="Run the job again: it goes on with what is done. If it hangs again, try --device cpu, and see whether"
+        " the disks of the film and of the job answer.",
     )
 
 

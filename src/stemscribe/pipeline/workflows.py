@@ -43,6 +43,11 @@ class Workflow:
         if len({step.folder for step in self.steps}) < len(self.steps):
             raise ValueError(f"{self.name}: two stages share a folder")
 
+    @property
+    def needs_engine(self) -> bool:
+        """Whether something in it is computed by an engine that has to be decided on."""
+        return any("engine" in step.stage.depends_on for step in self.steps)
+
     def stage(self, name: str) -> Stage:
         """One of the stages by its name."""
         return next(step.stage for step in self.steps if step.stage.name == name)
