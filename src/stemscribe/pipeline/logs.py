@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stemscribe.records import storage_error
@@ -22,7 +22,7 @@ def logged_to(path: Path) -> Iterator[None]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8")
+        handler = _LogFile(path, encoding="utf-8")
     except OSError as error:
         raise storage_error(path, error) from error
     handler.setFormatter(logging.Formatter(_FORMAT))
@@ -37,3 +37,16 @@ def logged_to(path: Path) -> Iterator[None]:
         logger.removeHandler(handler)
         logger.setLevel(level)
         handler.close()
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that never stands in the way: what a full disk does not take is lost to the log, and to nothing
+    else.
+    """
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say nothing: the job will tell of the disk when it matters, and nobody wants tracebacks of log lines."""
+
+    def close(self) -> None:
+        with suppress(OSError):  # it tries once more to write what did not fit
+            super().close()
