@@ -22,6 +22,9 @@ def main(pairs: list[str]) -> None:
     """Print the findings; everything that the modules themselves print goes to stderr."""
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    # Two of the packages would tell their makers that they are used; see stemscribe's `__init__`.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     versions, failures = {}, {}
     found = damaged()
     # A library that was cut short can end this process when it is loaded: then nothing at all would be told.

@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path, PurePosixPath
@@ -92,9 +92,12 @@ class JobFolder:
             lock.release()
 
     def sweep(self) -> None:
-        """Remove what a killed run left behind half-written; only for the one who holds the lock."""
+        """Remove what a killed run left behind half-written, as far as that can be; only for the one who holds the
+        lock.
+        """
         for path in self.path.glob(f".*{TEMPORARY}"):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
         for folder in self.path.glob(f"{REHEARSAL}*"):
             shutil.rmtree(folder, ignore_errors=True)
 
