@@ -1,14 +1,18 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fakes import Array, FakeSeparator, noise
+from fakes import Array, FakeSeparator, FaultySeparator, noise
+from stemscribe.separation.again import separate_again
+from stemscribe.separation.checks import Doubt, Kind
 from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.overlap_add import triangle
 from stemscribe.separation.stream import Normalisation, ReadMix, plan_for, separate
 
 WINDOW = 100
+Spoil = Callable[[Array], None]
 LENGTHS = [0, 1, WINDOW - 1, WINDOW, WINDOW + 1, 5 * WINDOW + 3]
 
 
@@ -91,3 +95,173 @@ def test_silence_stays_silence(tmp_path: Path) -> None:
 def test_the_plan_of_the_real_model_is_that_of_demucs() -> None:
     plan = plan_for(FakeSeparator(window_frames=343_980), 1_000_000)
     assert plan.stride_frames == int((1 - 0.25) * 343_980) == 257_985
+
+
+def killed_and_resumed(folder: Path, mix: Array, separator: FakeSeparator, *stops: int) -> tuple[Array, Journal]:
+    """The stems, and the closed journal, of a separation that is stopped after each of `stops` windows."""
+    level = Normalisation(float(mix.mean()), 0.1)
+    for stop in stops:
+        streamed(folder, mix, separator, level, stop)
+    stems = streamed(folder, mix, separator, level)
+    with Journal(folder, Layout(plan_for(separator, mix.shape[1]), separator.stems, 2)) as journal:
+        return stems, journal
+
+
+def not_a_number(stems: Array) -> None:
+    stems[:, :, 30:40] = np.nan
+
+
+def deafening(stems: Array) -> None:
+    stems[:, 0, 50] = 1e6
+
+
+def dead(stems: Array) -> None:
+    stems[...] = 0
+
+
+def twice_as_much(stems: Array) -> None:
+    stems *= 2
+
+
+def contrary(stems: Array) -> None:
+    stems *= -1.5
+
+
+def faulty(spoil: Spoil, *at: int) -> FaultySeparator:
+    stems = ("vocals",) if spoil is not twice_as_much else ("drums", "bass", "other", "vocals")
+    gains = (0.9,) if spoil is not twice_as_much else (0.1, 0.2, 0.3, 0.4)
+    return FaultySeparator(gains, stems, sample_rate=500, spoil=spoil, at=at)
+
+
+FAULTS = [
+    (not_a_number, "not_finite"),
+    (deafening, "too_loud"),
+    (dead, "dead"),
+    (twice_as_much, "sum"),
+    (contrary, "conflict"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "kind"), FAULTS)
+def test_a_window_that_is_wrong_once_is_separated_again_and_leaves_no_doubt(
+    tmp_path: Path, spoil: Spoil, kind: Kind
+) -> None:
+    mix = noise(5 * WINDOW)
+    separator = faulty(spoil, 3)
+    stems, journal = killed_and_resumed(tmp_path / "flaky", mix, separator)
+    sound, _ = killed_and_resumed(tmp_path / "sound", mix, faulty(spoil))
+    np.testing.assert_array_equal(stems, sound)
+    assert separator.windows == len(plan_for(separator, mix.shape[1])) + 1
+    assert journal.doubts == ()
+    assert {(doubt.window, doubt.kind) for doubt in journal.healed} == {(2, kind)}
+
+
+@pytest.mark.parametrize(("spoil", "kind"), FAULTS)
+def test_a_window_that_stays_wrong_is_recorded_and_the_film_goes_on(tmp_path: Path, spoil: Spoil, kind: Kind) -> None:
+    mix = noise(5 * WINDOW)
+    separator = faulty(spoil, 3, 4)
+    stems, journal = killed_and_resumed(tmp_path, mix, separator)
+    assert stems.shape[-1] == mix.shape[1]
+    again = 1 if kind != "conflict" else 2  # which of two that contradict each other is wrong cannot be told
+    assert separator.windows == len(plan_for(separator, mix.shape[1])) + again
+    assert kind in [doubt.kind for doubt in journal.doubts if doubt.window == 2]
+    assert journal.healed == ()
+
+
+def test_a_window_where_nothing_is_wrong_is_separated_once(tmp_path: Path) -> None:
+    separator = FakeSeparator()
+    _, journal = killed_and_resumed(tmp_path, noise(5 * WINDOW), separator)
+    assert separator.windows == 7
+    assert (journal.doubts, journal.healed) == ((), ())
+
+
+@pytest.mark.parametrize("spoil", [not_a_number, deafening])
+def test_what_cannot_be_used_is_silent_in_the_stem_and_nothing_else_is(
+    tmp_path: Path,
+    spoil: Spoil,
+) -> None:
+    mix = noise(5 * WINDOW) + np.float32(0.05)  # silence is not what the model calls 0
+    stems, journal = killed_and_resumed(tmp_path / "faulty", mix, faulty(spoil, 3, 4))
+    sound, _ = killed_and_resumed(tmp_path / "sound", mix, faulty(spoil))
+    (found,) = journal.doubts
+    first, stop = (round(seconds * 500) for seconds in (found.start, found.end))
+    assert 150 + 30 <= first < stop <= 150 + 51
+    spoilt = stems[0, 0] != sound[0, 0]
+    assert spoilt[first:stop].all()
+    assert not spoilt[:first].any()
+    assert not spoilt[stop:].any()
+    np.testing.assert_allclose(stems[0, 0, first:stop], 0, atol=1e-7)
+
+
+def test_what_cannot_be_used_where_two_windows_meet_leaves_the_other_ones_part(tmp_path: Path) -> None:
+    def end_of_it(stems: Array) -> None:
+        stems[..., 75:] = np.nan
+
+    mix = noise(5 * WINDOW)
+    stems, _ = killed_and_resumed(tmp_path / "faulty", mix, faulty(end_of_it, 3, 4))
+    sound, _ = killed_and_resumed(tmp_path / "sound", mix, faulty(end_of_it))
+    overlap = slice(3 * 75, 3 * 75 + 25)
+    assert np.isfinite(stems).all()
+    ratio = stems[0, 0, overlap] / sound[0, 0, overlap]
+    assert np.all(np.diff(ratio) > -1e-5)  # as the next window fades in
+
+
+@pytest.mark.parametrize("stops", [(1,), (3,), (4,), (1, 2, 3, 4, 5, 6)])
+@pytest.mark.parametrize("spoil", [not_a_number, deafening, dead, contrary])
+def test_a_resumed_run_ends_with_the_same_doubts(
+    tmp_path: Path,
+    spoil: Spoil,
+    stops: tuple[int, ...],
+) -> None:
+    """The separator is wrong about the film's third window each time, however often it was begun anew."""
+
+    class WrongAboutOne(FakeSeparator):
+        def separate(self, mix: Array) -> Array:
+            stems = super().separate(mix) + self.windows * np.float32(0)
+            if np.array_equal(mix[:, :9], third):
+                spoil(stems)
+            return stems
+
+    mix = noise(5 * WINDOW + 3)
+    third = Normalisation(float(mix.mean()), 0.1).apply(mix[:, 150:159])
+    stems, undisturbed = killed_and_resumed(tmp_path / "undisturbed", mix, WrongAboutOne(sample_rate=500))
+    again, resumed = killed_and_resumed(tmp_path / "resumed", mix, WrongAboutOne(sample_rate=500), *stops)
+    np.testing.assert_array_equal(again, stems)
+    assert any(doubt.window == 2 for doubt in undisturbed.doubts)
+    assert resumed.doubts == undisturbed.doubts
+    assert (tmp_path / "resumed" / "windows.jsonl").read_bytes() == (
+        tmp_path / "undisturbed" / "windows.jsonl"
+    ).read_bytes()
+
+
+def test_a_change_of_mind_is_recorded_and_not_tried_again(tmp_path: Path) -> None:
+    def vocals_are_gone(stems: Array) -> None:
+        stems *= 1e-3
+
+    separator = faulty(vocals_are_gone, 3)
+    _, journal = killed_and_resumed(tmp_path, noise(5 * WINDOW), separator)
+    assert separator.windows == 7
+    assert [(doubt.window, doubt.kind) for doubt in journal.doubts] == [(2, "seam"), (3, "seam")]
+    assert isinstance(journal.doubts[0], Doubt)
+
+
+class Ramp(FakeSeparator):
+    """Says something else of a frame in every window that has it, so that it matters which ones take part."""
+
+    def separate(self, mix: Array) -> Array:
+        return super().separate(mix) * np.linspace(0.1, 1.0, self.window_frames, dtype=np.float32)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2, 5, 6])
+def test_one_window_again_is_what_it_was_in_the_whole(tmp_path: Path, index: int) -> None:
+    mix, separator, level = noise(520), Ramp(), Normalisation(0.01, 0.1)
+    plan = plan_for(separator, mix.shape[1])
+    with Journal(tmp_path, Layout(plan, separator.stems, 2)) as journal:
+        for _ in separate(reader(mix), separator, plan, level, journal):
+            pass
+        whole = {window.index: stems for window, stems in journal.finished()}
+    separator.windows = 0
+    window, again = separate_again(reader(mix), separator, plan, level, index)
+    assert window == plan[index]
+    assert np.array_equal(again, whole[index])
+    assert separator.windows == min(index + 1, 2)

@@ -8,6 +8,7 @@ together, or they would not add up any more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,10 +21,12 @@ from stemscribe.audio.writer import StemWriter
 from stemscribe.choices import ClipMode, StemFormat, StemSubtype
 from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.stream import ReadMix
+from stemscribe.separation.windows import Window
 
 VOCALS = "vocals"
 ACCOMPANIMENT = "accompaniment"
 _HEADROOM = 1.01
+_CLAMPED = 0.99
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,30 @@ class StemFiles:
     subtype: StemSubtype = "pcm16"
     clip_mode: ClipMode = "rescale"
 
+    @property
+    def highest(self) -> float:
+        """The largest absolute sample that is not cut off."""
+        if self.clip_mode == "clamp":
+            return _CLAMPED
+        return math.inf if self.subtype == "float" or self.form == "mp3" else 1.0
 
-def write_stems(journal: Journal, layout: Layout, read_mix: ReadMix, files: StemFiles) -> dict[str, dict[str, float]]:
+
+@dataclass(frozen=True)
+class WrittenStem:
+    """How a stem was written.
+
+    Attributes:
+        peak: its largest absolute sample, as separated.
+        gain: what it was multiplied by.
+        cut_off: how many samples were beyond what the file was to hold, and were cut off.
+    """
+
+    peak: float
+    gain: float
+    cut_off: int
+
+
+def write_stems(journal: Journal, layout: Layout, read_mix: ReadMix, files: StemFiles) -> dict[str, WrittenStem]:
     """Write every stem, in constant memory.
 
     Args:
@@ -55,13 +80,14 @@ def write_stems(journal: Journal, layout: Layout, read_mix: ReadMix, files: Stem
         files: what to write.
 
     Returns:
-        By stem: its `peak` as separated, and the `gain` it was written at.
+        By stem, how it was written.
     """
     peaks = dict.fromkeys(files.paths, 0.0)
-    for stems in _stem_blocks(journal, layout, read_mix):
+    for _, stems in stem_blocks(journal, layout, read_mix):
         for name in peaks:
             peaks[name] = max(peaks[name], float(np.abs(stems[name]).max(initial=0.0)))
     gains = clip_gains(peaks) if files.clip_mode == "rescale" else dict.fromkeys(peaks, 1.0)
+    cut_off = dict.fromkeys(peaks, 0)
     with ExitStack() as stack:
         writers = {
             name: stack.enter_context(
@@ -76,11 +102,18 @@ def write_stems(journal: Journal, layout: Layout, read_mix: ReadMix, files: Stem
             )
             for name, path in files.paths.items()
         }
-        for stems in _stem_blocks(journal, layout, read_mix):
+        for _, stems in stem_blocks(journal, layout, read_mix):
             for name, writer in writers.items():
-                block = stems[name] * np.float32(gains[name])
-                writer.write(np.clip(block, -0.99, 0.99) if files.clip_mode == "clamp" else block)
-    return {name: {"peak": peaks[name], "gain": gains[name]} for name in peaks}
+                writer.write(at_file_level(stems[name], gains[name], files.clip_mode))
+                if peaks[name] * gains[name] > files.highest:
+                    cut_off[name] += int(np.count_nonzero(np.abs(stems[name]) * gains[name] > files.highest))
+    return {name: WrittenStem(peaks[name], gains[name], cut_off[name]) for name in peaks}
+
+
+def at_file_level(block: Array, gain: float, clip_mode: ClipMode) -> Array:
+    """A block of a stem as it goes to the file's writer."""
+    level: Array = block * np.float32(gain)
+    return np.clip(level, -_CLAMPED, _CLAMPED) if clip_mode == "clamp" else level
 
 
 def clip_gains(peaks: Mapping[str, float]) -> dict[str, float]:
@@ -97,10 +130,15 @@ def clip_gains(peaks: Mapping[str, float]) -> dict[str, float]:
     return gains
 
 
-def _stem_blocks(journal: Journal, layout: Layout, read_mix: ReadMix) -> Iterator[dict[str, Array]]:
-    """The finished frames of each window, by stem, with the accompaniment among them."""
+def stem_blocks(journal: Journal, layout: Layout, read_mix: ReadMix) -> Iterator[tuple[Window, dict[str, Array]]]:
+    """Each window with its finished frames, by stem, with the accompaniment among them."""
     for window, finished in journal.finished():
-        stems = dict(zip(layout.stems, finished, strict=True))
-        if VOCALS in stems:
-            stems[ACCOMPANIMENT] = read_mix(window.start, window.start + finished.shape[-1]) - stems[VOCALS]
-        yield stems
+        yield window, with_accompaniment(layout, read_mix, window, finished)
+
+
+def with_accompaniment(layout: Layout, read_mix: ReadMix, window: Window, finished: Array) -> dict[str, Array]:
+    """The finished frames of a window by stem, with what the mix has beside the vocals."""
+    stems = dict(zip(layout.stems, finished, strict=True))
+    if VOCALS in stems:
+        stems[ACCOMPANIMENT] = read_mix(window.start, window.start + finished.shape[-1]) - stems[VOCALS]
+    return stems

@@ -2,7 +2,8 @@
 
 Two files in a folder. `windows.f32` holds the payloads back to back: for each window its finished frames, then the tail
 that the next window will be added to (both little-endian float32, `[stems, channels, frames]`). `windows.jsonl` holds
-a line of facts about the whole, then a line a window: its index, where its payload ends, and its CRC-32. A payload is
+a line of facts about the whole, then a line a window: its index, where its payload ends, its CRC-32, and what is
+doubtful about it, so that a resumed run ends with the same doubts as an undisturbed one. A payload is
 flushed to the disk before its line is written, and the line before the window counts as committed. Opening checks
 every line against its payload and cuts both files after the last window that is whole: so a torn write costs that
 window, and a resumed run continues from exactly the state of the one that was killed. Keeping the tail with every
@@ -16,20 +17,23 @@ import logging
 import os
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
 import numpy as np
 
 from stemscribe.arrays import Array
 from stemscribe.errors import StorageError
 from stemscribe.records import Lines, flush_to_disk, storage_error
+from stemscribe.separation.checks import Doubt
 from stemscribe.separation.windows import Window, WindowPlan
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 1  # what lines say of doubts may be left out, as it was at first: a film begun then is gone on with
 _SAMPLE = np.dtype("<f4")
 
 
@@ -65,6 +69,16 @@ class Layout:
         return json.dumps(facts, separators=(",", ":")).encode()
 
 
+class _Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A line of the journal."""
+
+    window: int
+    end: int
+    crc32: int
+    doubts: tuple[Doubt, ...] = ()
+    healed: tuple[Doubt, ...] = ()
+
+
 class Journal:
     """The committed windows of one separation.
 
@@ -75,6 +89,8 @@ class Journal:
     Attributes:
         committed: how many windows are safe.
         tail: the tail after the last of them, `[stems, channels, frames]`; `None` before the first.
+        doubts: what is doubtful about them.
+        healed: what was doubtful about some, and was not any more when they were separated once more.
     """
 
     def __init__(self, folder: Path, layout: Layout) -> None:
@@ -82,13 +98,19 @@ class Journal:
         self._path = folder / "windows.f32"
         self.committed = 0
         self.tail: Array | None = None
+        self.doubts: tuple[Doubt, ...] = ()
+        self.healed: tuple[Doubt, ...] = ()
         self._lines = Lines(folder / "windows.jsonl", layout.heading())
         try:
             self._payloads = self._path.open("r+b" if self._path.exists() else "w+b")
+        except OSError as error:
+            self._lines.close()
+            raise storage_error(self._path, error) from error
+        try:
             self._recover()
             flush_to_disk(folder)
         except OSError as error:
-            self._lines.close()
+            self.close()
             raise storage_error(folder, error) from error
 
     @property
@@ -102,16 +124,32 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._payloads.close()
-        self._lines.close()
+        self.close()
 
-    def commit(self, window: Window, finished: Array, tail: Array) -> None:
+    def close(self) -> None:
+        """Let go of both files; what was committed is on the disk already."""
+        # After a full disk, closing tries once more to write what did not fit; that must not hide the error itself.
+        with suppress(OSError):
+            self._payloads.close()
+        with suppress(OSError):
+            self._lines.close()
+
+    def commit(
+        self,
+        window: Window,
+        finished: Array,
+        tail: Array,
+        doubts: tuple[Doubt, ...] = (),
+        healed: tuple[Doubt, ...] = (),
+    ) -> None:
         """Make a window safe: when this returns, it is on the disk.
 
         Args:
             window: the first one that is not committed.
             finished: `[stems, channels, frames]`: what will not change any more.
             tail: `[stems, channels, frames]`: what the next window will be added to.
+            doubts: what is doubtful about the window.
+            healed: what was, before it was separated once more.
 
         Raises:
             StorageError: the disk is full or cannot be written; the windows before are safe.
@@ -130,8 +168,9 @@ class Journal:
             os.fsync(self._payloads.fileno())
         except OSError as error:
             raise storage_error(self._path, error) from error
-        self._lines.append(self._entry(window, payload))
-        self.committed += 1
+        entry = _Entry(window.index, self._end(window, payload), zlib.crc32(payload), doubts, healed)
+        self._lines.append(msgspec.json.encode(entry))
+        self._take_up(entry)
         self.tail = tail
 
     def finished(self) -> Iterator[tuple[Window, Array]]:
@@ -142,7 +181,7 @@ class Journal:
         """
         for entry, window in zip(self._lines.entries, self._layout.plan, strict=False):
             payload = self._payload(window)
-            if entry != self._entry(window, payload):
+            if self._matching(entry, window, payload) is None:
                 raise StorageError(
                     f"{self._path} changed on the disk: window {window.index} is not what was written.",
                     hint="Check the disk; run the job again, which separates from there on.",
@@ -152,21 +191,36 @@ class Journal:
     def _recover(self) -> None:
         """Take up the windows that are whole, and cut off whatever follows them."""
         end = 0
-        for entry, window in zip(list(self._lines.entries), self._layout.plan, strict=False):
+        for line, window in zip(list(self._lines.entries), self._layout.plan, strict=False):
             payload = self._payload(window)
-            if len(payload) != self._layout.payload_bytes(window) or entry != self._entry(window, payload):
+            entry = self._matching(line, window, payload)
+            if entry is None:
                 break
-            end = self._layout.position(window) + len(payload)
-            self.committed = window.index + 1
+            end = entry.end
+            self._take_up(entry)
             self.tail = self._parts(window, payload)[1]
         self._lines.keep(self.committed)
         self._payloads.truncate(end)
         if self.committed:
             log.info("%d of %d windows were already separated", self.committed, len(self._layout.plan))
 
-    def _entry(self, window: Window, payload: bytes) -> bytes:
-        end = self._layout.position(window) + len(payload)
-        return b'{"window":%d,"end":%d,"crc32":%d}' % (window.index, end, zlib.crc32(payload))
+    def _take_up(self, entry: _Entry) -> None:
+        self.committed = entry.window + 1
+        self.doubts += entry.doubts
+        self.healed += entry.healed
+
+    def _matching(self, line: bytes, window: Window, payload: bytes) -> _Entry | None:
+        """What a line says of a window, if it is about this window and this payload."""
+        try:
+            entry = msgspec.json.decode(line, type=_Entry)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        facts = (window.index, self._end(window, payload), zlib.crc32(payload))
+        whole = len(payload) == self._layout.payload_bytes(window)
+        return entry if whole and (entry.window, entry.end, entry.crc32) == facts else None
+
+    def _end(self, window: Window, payload: bytes) -> int:
+        return self._layout.position(window) + len(payload)
 
     def _payload(self, window: Window) -> bytes:
         self._payloads.seek(self._layout.position(window))

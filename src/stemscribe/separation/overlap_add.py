@@ -40,6 +40,16 @@ class OverlapAdd:
         self.tail = tail
         """Weighted sums `[stems, channels, frames]` of the frames that the next window will reach too."""
 
+    @property
+    def foretold(self) -> Array | None:
+        """What the last window says, by itself, of the frames that the next one begins with: `[stems, channels,
+        frames]`; `None` before the first.
+        """
+        if self.tail is None:
+            return None
+        estimate: Array = self.tail / self._weights[self._plan.stride_frames :][: self.tail.shape[-1]]
+        return estimate
+
     def add(self, window: Window, estimate: Array) -> Array:
         """Add a window and let go of the frames which that finishes.
 

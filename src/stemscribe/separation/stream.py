@@ -3,7 +3,8 @@
 For each window: read what the model is to see, bring it to unit level, separate it, add it to the running sum, bring
 what is finished back to its level, and commit that before the next window begins. At any time one window is in memory
 and all others are on the disk, so that an hour needs no more memory than a minute, and a run that is killed loses the
-window it was at.
+window it was at. What cannot be right about an estimate (`checks`) is asked before it is added: such a window is
+separated once more, and if that does not help, the doubt is committed with it and the film goes on.
 
 The steps are those of Demucs' `apply_model(split=True, shifts=0)` and of the normalisation around it in its
 `separate` command (adefossez/demucs, `demucs/apply.py`, `demucs/separate.py`). We differ in when a frame is divided
@@ -13,13 +14,14 @@ and written: as soon as it can be, not at the end. Random shifts are left out: t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from stemscribe.arrays import Array
 from stemscribe.separation.base import Separator
-from stemscribe.separation.journal import Journal
+from stemscribe.separation.checks import HARD, Doubt, Estimate, examine, is_hard, silenced
 from stemscribe.separation.overlap_add import OverlapAdd
 from stemscribe.separation.windows import Window, WindowPlan
 
@@ -41,6 +43,11 @@ class Normalisation:
         normal: Array = (mix - np.float32(self.mean)) / np.float32(self.deviation + _EPSILON)
         return normal
 
+    @property
+    def silence(self) -> float:
+        """What silence is to the model."""
+        return float(self.apply(np.zeros(1, np.float32))[0])
+
     def undo(self, stems: Array) -> Array:
         level: Array = stems * np.float32(self.deviation + _EPSILON) + np.float32(self.mean)
         return level
@@ -52,8 +59,24 @@ def plan_for(separator: Separator, total_frames: int, overlap: float = OVERLAP) 
     return WindowPlan(total_frames, separator.window_frames, separator.window_frames - stride)
 
 
+class Commits(Protocol):
+    """Where windows are committed: a `Journal`, as far as the algorithm knows it."""
+
+    committed: int
+    tail: Array | None
+
+    def commit(
+        self,
+        window: Window,
+        finished: Array,
+        tail: Array,
+        doubts: tuple[Doubt, ...] = (),
+        healed: tuple[Doubt, ...] = (),
+    ) -> None: ...
+
+
 def separate(
-    read_mix: ReadMix, separator: Separator, plan: WindowPlan, level: Normalisation, journal: Journal
+    read_mix: ReadMix, separator: Separator, plan: WindowPlan, level: Normalisation, journal: Commits
 ) -> Iterator[Window]:
     """Separate every window that is not committed yet, and commit it.
 
@@ -74,8 +97,36 @@ def separate(
         inside = slice(max(0, -start), min(stop, plan.total_frames) - start)
         seen = np.zeros((separator.channels, plan.window_frames), np.float32)
         seen[:, inside] = level.apply(read_mix(start + inside.start, start + inside.stop))
-        estimate = separator.separate(seen)[..., window.start - start :][..., : window.frames]
-        finished = overlap_add.add(window, estimate)
+        own = slice(window.start - start, window.stop - start)
+        believed = _believed(separator, seen, own, window, overlap_add.foretold, level.silence)
+        finished = overlap_add.add(window, believed.sound)
         assert overlap_add.tail is not None
-        journal.commit(window, level.undo(finished), overlap_add.tail)
+        journal.commit(window, level.undo(finished), overlap_add.tail, believed.doubts, believed.healed)
         yield window
+
+
+@dataclass(frozen=True)
+class _Believed:
+    """The stems of a window, `[stems, channels, frames]`, with what is doubtful about them, and what was, the first
+    time.
+    """
+
+    sound: Array
+    doubts: tuple[Doubt, ...]
+    healed: tuple[Doubt, ...] = ()
+
+
+def _believed(
+    separator: Separator, seen: Array, own: slice, window: Window, foretold: Array | None, silence: float
+) -> _Believed:
+    """Separate a window, and once more if what came of it cannot be right."""
+    sound = separator.separate(seen)[..., own]
+    first = Estimate(window, separator.sample_rate, separator.stems, seen[:, own], sound, foretold)
+    doubts = examine(first)
+    if not is_hard(doubts):
+        return _Believed(sound, doubts)
+    second = replace(first, sound=separator.separate(seen)[..., own])
+    remaining = examine(second)
+    if is_hard(remaining):
+        return _Believed(silenced(second, silence), remaining)
+    return _Believed(second.sound, remaining, healed=tuple(doubt for doubt in doubts if doubt.kind in HARD))

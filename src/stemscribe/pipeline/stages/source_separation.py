@@ -4,38 +4,63 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
+from stemscribe.arrays import Array
 from stemscribe.audio.mix import MixInfo
+from stemscribe.audio.rounding import rounding
 from stemscribe.audio.source import AudioSource
 from stemscribe.choices import SAMPLE_BYTES
 from stemscribe.environments.profile import DEMUCS
-from stemscribe.errors import ModelError, StorageError
+from stemscribe.errors import ModelError, StageError, StorageError
 from stemscribe.jobs.job import Options
 from stemscribe.pipeline.engines import STEMS, require_environment
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
 from stemscribe.records import read_record, write_record
+from stemscribe.separation.again import separate_again
 from stemscribe.separation.base import Separator
+from stemscribe.separation.checks import WORDS, Doubt, summary
 from stemscribe.separation.engines.demucs_torch import DemucsTorch
 from stemscribe.separation.engines.htdemucs_onnx import CHANNELS, HTDemucsOnnx
-from stemscribe.separation.finish import ACCOMPANIMENT, VOCALS, StemFiles, write_stems
+from stemscribe.separation.finish import (
+    ACCOMPANIMENT,
+    VOCALS,
+    StemFiles,
+    WrittenStem,
+    at_file_level,
+    with_accompaniment,
+    write_stems,
+)
 from stemscribe.separation.journal import Journal, Layout
-from stemscribe.separation.stream import OVERLAP, Normalisation, plan_for, separate
+from stemscribe.separation.proof import Proof, prove
+from stemscribe.separation.stream import OVERLAP, Normalisation, ReadMix, plan_for, separate
+from stemscribe.timebase import Seconds, to_seconds
 from stemscribe.wording import readable
 
 log = logging.getLogger(__name__)
 
+_SIGN_OF_LIFE_SECONDS = 60.0
+
 
 @dataclass(frozen=True)
 class SeparationRecord:
-    """`separation.json`: how the stems came about. `stems` gives each one's peak as separated and the gain it was
-    written at.
+    """`separation.json`: how the stems came about, and what is to be thought of them.
+
+    Attributes:
+        stems: each one's `peak` as separated, and the `gain` it was written at.
+        cut_off: by stem, how many samples exceeded what the file was to hold.
+        doubts: what cannot be right, window by window; what was not usable is silent in the stems.
+        healed: what was doubtful in windows that came out well when they were separated once more.
+        proof: what reading the stems back has shown.
     """
 
     model: str
@@ -46,6 +71,10 @@ class SeparationRecord:
     window_frames: int
     overlap_frames: int
     stems: dict[str, dict[str, float]]
+    cut_off: dict[str, int] = field(default_factory=dict)
+    doubts: tuple[Doubt, ...] = ()
+    healed: tuple[Doubt, ...] = ()
+    proof: Proof | None = None
 
 
 class SourceSeparation:
@@ -94,10 +123,12 @@ class SourceSeparation:
                 journal = stack.enter_context(Journal(_journal_folder(context, layout), layout))
                 _check_space(context, layout, journal)
                 _separate_all(context, separator, mix, info, layout, journal)
-            stems = write_stems(journal, layout, mix.read, files)
-        for name, stem in stems.items():
-            if stem["gain"] < 1.0:
-                log.info("%s peaked at %.2f: written at %.3f of its level", name, stem["peak"], stem["gain"])
+            _judge(context, journal)
+            read_mix = _telling(mix.read, lambda: _report(context, layout, info, len(layout.plan)))
+            stems = write_stems(journal, layout, read_mix, files)
+            proof, clicks = _prove(journal, layout, read_mix, files, stems)
+        doubts = (*journal.doubts, *clicks)
+        _tell(stems, doubts, journal.healed)
         record = SeparationRecord(
             model=options.separation_model,
             runtime=separator.runtime,
@@ -106,9 +137,72 @@ class SourceSeparation:
             windows=len(layout.plan),
             window_frames=layout.plan.window_frames,
             overlap_frames=layout.plan.overlap_frames,
-            stems=stems,
+            stems={name: {"peak": stem.peak, "gain": stem.gain} for name, stem in stems.items()},
+            cut_off={name: stem.cut_off for name, stem in stems.items()},
+            doubts=doubts,
+            healed=journal.healed,
+            proof=proof,
         )
         write_record(context.outputs["separation"], record)
+
+
+@dataclass(frozen=True)
+class OneWindow:
+    """A window that was separated again, beside what the stems hold.
+
+    Attributes:
+        index: which one; `windows` is how many there are.
+        start: where it begins, on the mix.
+        runtime: what computed it now, and what had computed it.
+        exact: whether every sample is the same.
+        snr_db: how far what differs is below the stems; infinite where nothing does.
+    """
+
+    index: int
+    windows: int
+    start: Seconds
+    runtime: tuple[str, str]
+    exact: bool
+    snr_db: float
+
+
+def separate_one_again(context: StageContext, pick: Callable[[int], int]) -> OneWindow | None:
+    """Separate one window again, and compare it with the stems that are there.
+
+    Args:
+        context: as for the stage; its `outputs` are the files that it had made, which are only read.
+        pick: chooses a window, given how many there are.
+
+    Returns:
+        What came of it; `None` where the files hold something else on purpose (MP3), or nothing at all.
+    """
+    options = context.options
+    info = read_record(context.inputs["mix_info"], MixInfo)
+    record = read_record(context.outputs["separation"], SeparationRecord)
+    if options.stem_format == "mp3" or not record.windows:
+        return None
+    paths = {name: path for name, path in context.outputs.items() if name != "separation"}
+    with AudioSource(context.inputs["mix"], gain=info.gain) as mix, _separator(context) as separator:
+        layout = _layout(separator, info)
+        level = Normalisation(info.mean, info.std)
+        window, finished = separate_again(mix.read, separator, layout.plan, level, pick(len(layout.plan)))
+        stems = with_accompaniment(layout, mix.read, window, finished)
+    rounded = rounding(options.stem_format, options.stem_subtype)
+    signal = noise = 0.0
+    for name, path in paths.items():
+        computed = rounded(at_file_level(stems[name], record.stems[name]["gain"], options.clip_mode))
+        with AudioSource(path) as file:
+            held = file.read(window.start, window.start + computed.shape[-1])
+        signal += float(np.sum(np.square(held, dtype=np.float64)))
+        noise += float(np.sum(np.square(held - computed, dtype=np.float64)))
+    return OneWindow(
+        index=window.index,
+        windows=len(layout.plan),
+        start=to_seconds(window.start, info.sample_rate),
+        runtime=(separator.runtime, record.runtime),
+        exact=noise == 0,
+        snr_db=math.inf if noise == 0 else 10 * math.log10(max(signal, 1e-30) / noise),
+    )
 
 
 @contextmanager
@@ -177,6 +271,64 @@ def _separate_all(
         seconds = max(time.monotonic() - started, 1e-9)
         film = (info.frames - layout.plan[done_before].start) / info.sample_rate
         log.info("separated %.1f s in %.1f s with %s (%.2fx)", film, seconds, separator.runtime, film / seconds)
+
+
+def _judge(context: StageContext, journal: Journal) -> None:
+    """Refuse, while it is only rehearsed, a model that gives no sound: of the whole film, nothing would be left."""
+    for doubt in journal.doubts:
+        if context.rehearsal and doubt.kind in {"not_finite", "dead"}:
+            raise StageError(
+                f"The separation model does not work on this machine: it gives {WORDS[doubt.kind]}"
+                f" ({doubt.evidence:g} {doubt.unit} of {doubt.stem} in the first window that shows it).",
+                hint="Try --device cpu, or another --engine; `stemscribe doctor` tries both environments.",
+            )
+
+
+def _telling(read_mix: ReadMix, alive: Callable[[], None]) -> ReadMix:
+    """Reads the mix, and says once a minute that the work goes on: of a long film, files take long too."""
+    last = time.monotonic()
+
+    def read(start: int, stop: int) -> Array:
+        nonlocal last
+        if time.monotonic() - last >= _SIGN_OF_LIFE_SECONDS:
+            last = time.monotonic()
+            alive()
+        return read_mix(start, stop)
+
+    return read
+
+
+def _prove(
+    journal: Journal, layout: Layout, read_mix: ReadMix, files: StemFiles, stems: Mapping[str, WrittenStem]
+) -> tuple[Proof, tuple[Doubt, ...]]:
+    started = time.monotonic()
+    proof, clicks = prove(journal, layout, read_mix, files, stems)
+    log.info(
+        "read back %d stems of %d frames in %.1f s: %s%s",
+        len(stems),
+        proof.frames,
+        time.monotonic() - started,
+        "every sample is what was computed" if proof.exact else "they are complete",
+        "" if proof.largest_error is None else f", and their sum the mix within {proof.largest_error:.1f} steps",
+    )
+    return proof, clicks
+
+
+def _tell(stems: Mapping[str, WrittenStem], doubts: tuple[Doubt, ...], healed: tuple[Doubt, ...]) -> None:
+    """Say what is worth knowing of the stems, each in a line."""
+    for name, stem in stems.items():
+        if stem.gain < 1.0:
+            log.info("%s peaked at %.2f: written at %.3f of its level", name, stem.peak, stem.gain)
+        if stem.cut_off:
+            log.warning("%s peaked at %.2f: %d samples were cut off", name, stem.peak, stem.cut_off)
+    if doubts:
+        log.log(
+            logging.INFO if all(doubt.kind == "seam" for doubt in doubts) else logging.WARNING,
+            "doubtful windows: %s; separation.json has all of them",
+            summary(doubts),
+        )
+    if healed:
+        log.warning("separated once more, and well then: %s; is this machine sound?", summary(healed))
 
 
 def _report(context: StageContext, layout: Layout, info: MixInfo, done: int) -> None:
