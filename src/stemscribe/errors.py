@@ -11,7 +11,8 @@
     ├── JobError                   a job folder that cannot be used
     │   ├── JobNotFound            there is no such job
     │   ├── JobLocked              another process is running it
-    │   └── RecordError            a JSON file in it cannot be read
+    │   ├── RecordError            a JSON file in it cannot be read
+    │   └── NotAsRecorded          something in it is not what its receipts say
     ├── StorageError               the disk is full, or cannot be written
     └── StageError                 a stage that failed while it was working
 
@@ -85,6 +86,10 @@ class JobLocked(JobError):
 
 class RecordError(JobError):
     """A JSON file cannot be read as what it should be."""
+
+
+class NotAsRecorded(JobError):
+    """Something in a job is not what its receipts say."""
 
 
 class StorageError(StemscribeError):
