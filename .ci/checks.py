@@ -26,11 +26,13 @@ class Check:
         name: what the table calls it.
         command: the program and its arguments.
         required: whether its failure is a failure of the whole; otherwise it is a warning.
+        warns: the exit code by which it says itself that something is to be looked at, but nothing has failed.
     """
 
     name: str
     command: tuple[str, ...]
     required: bool = True
+    warns: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Outcome:
         """One word for the table."""
         if self.exit_code == 0:
             return "passed"
-        return "FAILED" if self.check.required else "warning"
+        return "FAILED" if self.check.required and self.exit_code != self.check.warns else "warning"
 
 
 def checks(scripts: Path, pytest_arguments: Sequence[str], environ: Mapping[str, str]) -> list[Check]:
@@ -67,6 +69,7 @@ def checks(scripts: Path, pytest_arguments: Sequence[str], environ: Mapping[str,
         Check("ruff format", (python, "-m", "ruff", "format", "--check", ".")),
         Check("mypy", (python, "-m", "mypy")),
         Check("lint-imports", (str(scripts / "lint-imports"),)),
+        Check("pip-audit", (python, str(Path(__file__).with_name("audit.py"))), warns=3),
         Check("pytest", (python, "-m", "pytest", *pytest_arguments)),
     ]
 
@@ -87,7 +90,7 @@ def carry_out(check: Check) -> Outcome:
         say(f"[ERROR] {check.name} could not be started: {error}")
         exit_code = 127
     outcome = Outcome(check, exit_code, time.monotonic() - started)
-    if outcome.verdict == "warning":
+    if outcome.verdict == "warning" and not check.required:
         say(f"[WARNING] {check.name} failed; going on without. Tests that need them fail or are skipped.")
     return outcome
 

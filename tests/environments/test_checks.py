@@ -19,7 +19,7 @@ def checks(root, monkeypatch):
 
 def test_the_tests_come_last_and_get_the_arguments(checks):
     listed = checks.checks(Path("bin"), ["-k", "one"], {})
-    linters = ["ruff check", "ruff format", "mypy", "lint-imports"]
+    linters = ["ruff check", "ruff format", "mypy", "lint-imports", "pip-audit"]
     assert [check.name for check in listed] == ["models", "venv/demucs", *linters, "pytest"]
     assert listed[-1].command[-3:] == ("pytest", "-k", "one")
 
@@ -37,6 +37,11 @@ def test_a_failed_check_is_told(checks, capfd, required, verdict):
     if not required:
         expected += "[WARNING] it failed; going on without. Tests that need them fail or are skipped.\n"
     assert capfd.readouterr().out == expected
+
+
+@pytest.mark.parametrize(("code", "verdict"), [(0, "passed"), (1, "FAILED"), (3, "warning")])
+def test_a_check_may_say_itself_that_it_only_warns(checks, code, verdict):
+    assert checks.carry_out(checks.Check("it", (sys.executable, "-c", f"exit({code})"), warns=3)).verdict == verdict
 
 
 def test_a_missing_program_fails_its_check(checks):

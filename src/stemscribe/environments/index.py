@@ -6,7 +6,8 @@ there is no GPU. Elsewhere the registry's build is the one without.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from stemscribe.environments.drift import applies
 from stemscribe.environments.interpreter import Interpreter
@@ -15,6 +16,7 @@ from stemscribe.environments.requirements import pins
 
 PLATFORM = "linux-x86_64"
 ANSWER_SECONDS = 5.0
+PAGE_BYTES = 16 * 2**20  # the page of torch has 2 MB
 
 
 def cpu_requirements(build: CpuBuild, lock: str, python: Interpreter) -> tuple[str, ...]:
@@ -36,10 +38,21 @@ def _has(page: str, version: str) -> bool:
 
     try:
         with urllib.request.urlopen(page, timeout=ANSWER_SECONDS) as answer:  # noqa: S310 - the scheme is in the recipe
-            text = answer.read().decode("utf-8", errors="replace").lower()
+            if answer.url.partition(":")[0] != page.partition(":")[0]:
+                return False  # sent on from https to what anybody may change
+            text = _text(answer.read1).decode("utf-8", errors="replace").lower()
     except (OSError, HTTPException, ValueError):
         return False
     return version in text or version.replace("+", "%2b") in text
+
+
+def _text(read: Callable[[int], bytes]) -> bytes:
+    """All of a page; of one that does not end, what comes within some seconds or fits."""
+    began, blocks, left = time.monotonic(), [], PAGE_BYTES
+    while time.monotonic() - began < 2 * ANSWER_SECONDS and (block := read(min(left, 1 << 16))):
+        blocks.append(block)
+        left -= len(block)
+    return b"".join(blocks)
 
 
 def is_installed(requirements: tuple[str, ...], versions: Mapping[str, str]) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stemscribe.wording import without_credentials
+
 REMEMBERED_LINES = 400
 
 # What would make a tool work on another environment than the one it is told to.
@@ -66,7 +68,7 @@ class ToolRunner:
         """
         recent: deque[str] = deque(maxlen=REMEMBERED_LINES)
         with self.log.open("a", encoding="utf-8") as log:
-            log.write(f"$ {shlex.join(command)}\n")
+            log.write(without_credentials(f"$ {shlex.join(command)}\n"))
             log.flush()
             try:
                 process = self._start(command)
@@ -74,7 +76,7 @@ class ToolRunner:
                 raise ToolFailed(command, -1, str(error)) from error
             with process:
                 assert process.stdout is not None
-                for line in process.stdout:
+                for line in map(without_credentials, process.stdout):  # an index may have been given with a password
                     log.write(line)
                     log.flush()
                     recent.append(line)

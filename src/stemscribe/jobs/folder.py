@@ -5,9 +5,11 @@ It is complete in itself, so that it can be copied, moved or handed on: every pa
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -75,6 +77,7 @@ class JobFolder:
 
         Raises:
             JobLocked: another process holds it, and not just to look.
+            RecordError: something in the folder leads out of it.
         """
         lock = FileLock(self._lock_path)
         try:
@@ -87,9 +90,27 @@ class JobFolder:
         except OSError as error:
             raise storage_error(self.path, error) from error
         try:
+            self._check_contained()
             yield
         finally:
             lock.release()
+
+    def _check_contained(self) -> None:
+        """Refuse a folder with links in it: whoever made it may be a stranger, and we write and delete at known names.
+
+        What is no file and no folder (a pipe, a device) is refused as well: to read it may take for ever.
+        """
+        for place, folders, files in os.walk(self.path):
+            for path in (Path(place) / name for name in (*folders, *files)):
+                try:
+                    mode = path.lstat().st_mode
+                except FileNotFoundError:  # the last breath of a run that was killed
+                    continue
+                if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+                    raise RecordError(
+                        f"{path} is a link, or no file at all: what is written into a job has to stay in it.",
+                        hint="Remove it, or put the file or the folder that it leads to in its place.",
+                    )
 
     def sweep(self) -> None:
         """Remove what a killed run left behind half-written, as far as that can be; only for the one who holds the

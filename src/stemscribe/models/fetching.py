@@ -54,6 +54,7 @@ def obtain(
     failures: list[Failure] = []
     for source in sources:
         target = Target(_temporary(folder, file, source), file.size, file.sha256, progress)
+        target.drop_links()
         try:
             published = source.write(target, context)
             sha256 = target.verified(published)

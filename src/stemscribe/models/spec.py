@@ -30,9 +30,9 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         sources: where it may be had, in the order in which they are tried.
     """
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")]
     sources: Annotated[tuple[Source, ...], msgspec.Meta(min_length=1)]
-    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")] | None = None
     size: Annotated[int, msgspec.Meta(gt=0)] | None = None
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         verified: whether those who wrote the catalog have fetched it; if not, its hashes are as published.
     """
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}\Z")]
     engine: Text
     description: Text
     license: Text

@@ -193,6 +193,8 @@ class ModelStore:
     def _context(self, spec: ModelSpec) -> Iterator[FetchContext]:
         """What the sources share. The scratch folder's name is fixed, so that killed fetches leave one at most."""
         scratch = self.root / f".{spec.name}.scratch"
+        if scratch.is_symlink():  # rmtree leaves links alone, and a package would be unpacked where it leads
+            scratch.unlink()
         shutil.rmtree(scratch, ignore_errors=True)
         try:
             yield FetchContext(scratch, self.hub_endpoint, self._announce, self.fetch, self.conversions)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +25,11 @@ log = logging.getLogger(__name__)
 def results_of_others(folder: JobFolder, stage: str, fingerprint: str) -> Iterator[tuple[JobFolder, StageRecord]]:
     """The jobs beside this one that have completed a stage with this very fingerprint, latest first.
 
-    Their artefacts may be gone or damaged since; and what has no receipt, or one that contradicts it, is left out.
+    Their artefacts may be gone or damaged since; and what has no receipt, or one that contradicts it, is left out, as
+    are the jobs of other users: a receipt proves nothing against somebody who means to deceive.
     """
     for other in reversed(all_jobs(folder.path.parent)):
-        if other.path.name == folder.path.name:
+        if other.path.name == folder.path.name or not _is_mine(other.path):
             continue
         try:
             record = other.manifest.stage(stage)
@@ -35,6 +37,10 @@ def results_of_others(folder: JobFolder, stage: str, fingerprint: str) -> Iterat
             continue
         if record.status == "completed" and record.fingerprint == fingerprint and _fits(record):
             yield other, record
+
+
+def _is_mine(path: Path) -> bool:
+    return sys.platform == "win32" or path.lstat().st_uid == os.getuid()
 
 
 def _fits(record: StageRecord) -> bool:

@@ -23,6 +23,10 @@ from numpy.typing import NDArray
 # The classes of Demucs that have weights; the name is all that is ever used of them here.
 CLASSES = ("demucs.demucs.Demucs", "demucs.hdemucs.HDemucs", "demucs.htdemucs.HTDemucs")
 
+# A model's arguments are a few dozen numbers and names, two or three levels deep.
+DEEPEST = 8
+LONGEST = 10_000
+
 METADATA = "__metadata__"  # among the tensors of the header, though it is none
 _TYPES = {
     "<f8": "F64",
@@ -96,17 +100,32 @@ def _header(metadata: Mapping[str, str], tensors: Sequence[tuple[str, Tensor]]) 
 
 
 def _json(value: object) -> str:
-    return json.dumps(_encoded(value), sort_keys=True)
+    return json.dumps(_encoded(value, _Room()), sort_keys=True)
 
 
-def _encoded(value: object) -> object:
+@dataclass
+class _Room:
+    """How much more there may be of what came out of somebody's file: a list may hold itself, or another many times."""
+
+    left: int = LONGEST
+
+    def take(self, depth: int, size: int = 1) -> None:
+        self.left -= size
+        if self.left < 0 or depth > DEEPEST:
+            raise ValueError("its arguments are larger than those of a model")
+
+
+def _encoded(value: object, room: _Room, depth: int = 0) -> object:
     """What JSON has no word for in the spelling of Demucs 4.1."""
+    room.take(depth, len(value) if isinstance(value, str) else 1)
     if isinstance(value, Fraction):
         return {"_type": "fraction", "numerator": value.numerator, "denominator": value.denominator}
-    if isinstance(value, Mapping):
-        return {_text(key): _encoded(item) for key, item in value.items()}
+    if isinstance(value, dict):
+        return {_text(key): _encoded(item, room, depth + 1) for key, item in dict.items(value)}
     if isinstance(value, list | tuple):
-        return [_encoded(item) for item in value]
+        return [_encoded(item, room, depth + 1) for item in value]
+    if isinstance(value, int):
+        room.take(depth, value.bit_length() // 8)
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise ValueError(f"an argument of the model is a {type(value).__name__}, which is not supported")

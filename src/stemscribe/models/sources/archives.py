@@ -2,11 +2,14 @@
 
 The packages are fetched by their own clients, pip and npm, so that a user's mirrors, proxies and credentials hold
 here too. A package is downloaded once per fetch, however many of its members are wanted, and read as a stream: nothing
-is ever unpacked to a path that the archive chooses.
+is ever unpacked to a path that the archive chooses: a member is found by its exact name, is a plain file of the size
+that the catalog has, and what stands around it is looked at no more than it takes to go past it.
 """
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import re
 import shutil
 import subprocess
@@ -14,25 +17,43 @@ import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+import msgspec
 
 from stemscribe.models.sources.base import BaseSource, FetchContext, SourceError, Target, blocks_of
+from stemscribe.wording import readable
 
 # No answer within this time, and a source counts as unreachable.
 REACH_SECONDS = 10
 # A package of 100 MB over a line of 1 Mbit/s takes a quarter of an hour.
 DOWNLOAD_SECONDS = 1800
+# Names and comments in a tar archive: tarfile reads them into memory, whatever size they claim.
+LONGEST_NAME = 1 << 20
+_NAMES = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+# What is unpacked of a tar archive at most, on the way to the wanted member and with it.
+UNPACKED_LIMIT = 4 * 2**30
 NPM_SENTENCE = re.compile(r"npm (?:error|ERR!) (?!code |syscall |errno |path )(\S.*)")
 
 
 class _Package(BaseSource, frozen=True):
     """A member of a published package."""
 
-    package: str
-    version: str
-    member: str
+    # What pip and npm would take for a flag, an address or a folder is no name.
+    package: Annotated[
+        str, msgspec.Meta(pattern=r"^(@[a-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*\Z", max_length=214)
+    ]
+    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9][A-Za-z0-9.+!-]*\Z", max_length=64)]
+    member: Annotated[str, msgspec.Meta(min_length=1)]
     online: ClassVar[bool] = True
     copies: ClassVar[int] = 2  # the package and the member
 
@@ -45,7 +66,8 @@ class PyPI(_Package, frozen=True, tag="pypi"):
 
     def write(self, target: Target, context: FetchContext) -> None:
         """Read the member out of the wheel into the target."""
-        target.pour(_zip_member(context.once(str(self), lambda: self._download(context)), self.member))
+        archive = context.once(str(self), lambda: self._download(context))
+        target.pour(_zip_member(archive, self.member, target.expect))
 
     def _download(self, context: FetchContext) -> Path:
         context.announce(f"Downloading {self.package} {self.version} through pip.")
@@ -68,7 +90,8 @@ class Npm(_Package, frozen=True, tag="npm"):
 
     def write(self, target: Target, context: FetchContext) -> None:
         """Read the member out of the tarball into the target."""
-        target.pour(_tar_member(context.once(str(self), lambda: self._download(context)), self.member))
+        archive = context.once(str(self), lambda: self._download(context))
+        target.pour(_tar_member(archive, self.member, target.expect))
 
     def _download(self, context: FetchContext) -> Path:
         npm = shutil.which("npm")  # on Windows this is npm.cmd
@@ -138,24 +161,59 @@ def _only_file(folder: Path) -> Path:
     return files[0]
 
 
-def _zip_member(archive: Path, member: str) -> Iterator[bytes]:
-    try:
-        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as stream:
+def _zip_member(archive: Path, member: str, expect: Callable[[int], None] = lambda size: None) -> Iterator[bytes]:
+    with _reading(archive), zipfile.ZipFile(archive) as wheel:
+        if member not in wheel.namelist():
+            raise SourceError(f"{archive.name} has no {member}")
+        entry = wheel.getinfo(member)
+        expect(entry.file_size)
+        with wheel.open(entry) as stream:
             yield from blocks_of(stream)
-    except KeyError as error:
-        raise SourceError(f"{archive.name} has no {member}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise SourceError(f"{archive.name} cannot be read: {error}") from error
 
 
-def _tar_member(archive: Path, member: str) -> Iterator[bytes]:
+def _tar_member(archive: Path, member: str, expect: Callable[[int], None] = lambda size: None) -> Iterator[bytes]:
+    with (
+        _reading(archive),
+        _Unpacked(archive) as unpacked,
+        tarfile.open(fileobj=unpacked, mode="r|", tarinfo=_Entry) as tarball,  # read once, front to back
+    ):
+        for entry in tarball:
+            stream = tarball.extractfile(entry) if entry.name == member and entry.isreg() else None
+            if stream is not None:
+                expect(entry.size)
+                yield from blocks_of(stream)
+                return
+        raise SourceError(f"{archive.name} has no {member}")
+
+
+class _Entry(tarfile.TarInfo):
+    """A header of a tar archive that cannot make tarfile fill the memory with what belongs to the header."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Entry:
+        entry = super().frombuf(buf, encoding, errors)
+        if entry.type == tarfile.GNUTYPE_SPARSE or (entry.type in _NAMES and entry.size > LONGEST_NAME):
+            raise tarfile.ReadError("it has a header that no package needs")
+        return entry
+
+
+class _Unpacked(gzip.GzipFile):
+    """What is unpacked of a tar archive, up to a limit: a thousandth of it may be what was downloaded."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        block = super().read(size)
+        if self.tell() > UNPACKED_LIMIT:
+            raise tarfile.ReadError(f"it holds more than {readable(UNPACKED_LIMIT)}")
+        return block
+
+
+@contextmanager
+def _reading(archive: Path) -> Iterator[None]:
+    """Tell what is wrong with an archive, in the many ways in which that shows (RuntimeError: it has a password)."""
     try:
-        with tarfile.open(archive, "r|gz") as tarball:  # read once, front to back
-            for entry in tarball:
-                stream = tarball.extractfile(entry) if entry.name == member and entry.isfile() else None
-                if stream is not None:
-                    yield from blocks_of(stream)
-                    return
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        yield
+    except (
+        *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError),
+        *(EOFError, OSError, OverflowError, RuntimeError, ValueError),
+    ) as error:
         raise SourceError(f"{archive.name} cannot be read: {error}") from error
-    raise SourceError(f"{archive.name} has no {member}")

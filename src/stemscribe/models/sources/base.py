@@ -11,8 +11,11 @@ import msgspec
 
 from stemscribe.models.convert import Conversion
 from stemscribe.records import sha256_of
+from stemscribe.wording import readable, without_credentials
 
 BLOCK = 1 << 20
+# What a file may have whose size nobody told: none of the catalog's is so large, and most disks have room for it.
+LARGEST = 8 * 2**30
 NOTE = ".json"
 
 
@@ -20,12 +23,12 @@ class SourceError(Exception):
     """A source did not give its file. The next one is tried; this never reaches a user as it is.
 
     Args:
-        reason: why, as the end of the line "SOURCE: …".
+        reason: why, as the end of the line "SOURCE: …"; credentials in addresses are left out of it.
         advice: what would make this source work, if the user can do something about it.
     """
 
     def __init__(self, reason: str, *, advice: str = "") -> None:
-        super().__init__(reason)
+        super().__init__(without_credentials(reason))
         self.advice = advice
 
 
@@ -46,12 +49,14 @@ class Target:
         size: in bytes; `None` when the catalog does not know.
         sha256: `None` when the catalog does not know.
         progress: called with the bytes written so far, and with all of them where that is known.
+        most: what it may have in bytes where its size is not known.
     """
 
     path: Path
     size: int | None
     sha256: str | None
     progress: Callable[[int, int | None], None]
+    most: int | None = None
 
     @property
     def note(self) -> Path:
@@ -65,13 +70,27 @@ class Target:
             ContentError: there are more of them than the file's size allows.
         """
         done, total = start, self.size if total is None else total
+        most = next(limit for limit in (self.size, self.most, LARGEST) if limit is not None)
         with self.path.open("ab" if start else "wb") as file:
             for block in blocks:
                 done += len(block)
-                if self.size is not None and done > self.size:
+                if done > most and self.size is not None:
                     raise ContentError(f"it goes on after the {self.size:,} bytes that were expected")
+                if done > most:
+                    raise ContentError(f"it goes on after {readable(most)}, which is more than can be meant")
                 file.write(block)
                 self.progress(done, total)
+
+    def expect(self, size: int) -> None:
+        """Refuse a file by the size that its package tells, before any of it is unpacked.
+
+        Raises:
+            ContentError: it is not the size that the catalog has, or larger than can be meant.
+        """
+        if self.size is not None and size != self.size:
+            raise ContentError(f"expected {self.size:,} bytes, the package has {size:,}")
+        if self.most is not None and size > self.most:
+            raise ContentError(f"expected at most {self.most:,} bytes, the package has {size:,}")
 
     @property
     def resumable(self) -> bool:
@@ -92,6 +111,12 @@ class Target:
         if expected and found != expected:
             raise ContentError(f"expected sha256 {expected}, got {found}")
         return found
+
+    def drop_links(self) -> None:
+        """Delete links that stand where files will be written: these names can be guessed, and links lead anywhere."""
+        for path in self.path.parent.glob(f"{self.path.name}*"):
+            if path.is_symlink():
+                path.unlink()
 
     def discard(self) -> None:
         """Delete what was written, with its note and the pieces beside it."""

@@ -4,20 +4,27 @@ Beside the growing file lies a note of what the server had offered. The next req
 (`If-Range`, RFC 9110 section 13.1.5) that the server still has the same file; if it has not, it answers with the whole
 file, and the download starts anew. Where the server names no version, an equal total size must do: the sha256 at the
 end judges either way.
+
+A mirror need not be trusted, and so it may do little: redirects stay on https and lead to no address of this machine or
+its network, their bodies are not read, and a body must come at a pace with which it can end.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
-from urllib.parse import urlsplit
 
 import msgspec
 
 from stemscribe.errors import RecordError
 from stemscribe.models.sources.base import BaseSource, ContentError, FetchContext, SourceError, Target
 from stemscribe.records import read_record, write_record
+from stemscribe.wording import readable, without_credentials
 
 if TYPE_CHECKING:
     import httpx
@@ -25,6 +32,10 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
 ATTEMPTS = 4
+REDIRECTS = 5
+# 1 kB/s: at less, the smallest Whisper would take a day.
+PACE_SECONDS = 60.0
+PACE_BYTES = 64 * 1024
 SHA256 = re.compile("[0-9a-f]{64}")
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 
@@ -37,7 +48,7 @@ class Https(BaseSource, frozen=True, tag="https"):
     copies: ClassVar[int] = 1
 
     def __str__(self) -> str:
-        return self.url
+        return without_credentials(self.url)
 
     def write(self, target: Target, context: FetchContext) -> str | None:
         """Download to the target; the sha256 that the server publishes, where it does."""
@@ -47,9 +58,9 @@ class Https(BaseSource, frozen=True, tag="https"):
 class Hub(BaseSource, frozen=True, tag="hub"):
     """A file of a repository on the model hub, at one commit of it."""
 
-    repo: Annotated[str, msgspec.Meta(pattern="^[^/]+/[^/]+$")]
-    revision: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}$")]
-    path: str
+    repo: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*\Z")]
+    revision: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z")]
+    path: Annotated[str, msgspec.Meta(pattern=r"^(?!.*(^|/)\.\.?(/|$))[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*\Z")]
     online: ClassVar[bool] = True
     copies: ClassVar[int] = 1
 
@@ -91,17 +102,17 @@ def download(url: str, target: Target, context: FetchContext) -> str | None:
     """
     import httpx
 
-    context.raise_if_failed(urlsplit(url).netloc)
     try:
+        context.raise_if_failed(_netloc(httpx.URL(url)))
         with _client() as client:
             return _attempt(client, url, target)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        host = _host(error)
+        host = _netloc(error.request.url)
         failure = SourceError(f"could not connect to {host} ({_reason(error)})")
         context.remember_failure(host, failure)
         raise failure from error
     except httpx.TimeoutException as error:
-        raise SourceError(f"{_host(error)} sent nothing for {READ_SECONDS:.0f} s") from error
+        raise SourceError(f"{_netloc(error.request.url)} sent nothing for {READ_SECONDS:.0f} s") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise SourceError(_reason(error)) from error
 
@@ -110,7 +121,7 @@ def _client() -> httpx.Client:
     import httpx
 
     try:
-        return httpx.Client(timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS), follow_redirects=True)
+        return httpx.Client(timeout=httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS))
     # A proxy setting that httpx cannot follow (SOCKS needs another package), or certificates that cannot be read.
     except (ValueError, ImportError, OSError) as error:
         raise SourceError(f"the proxy or certificate settings do not work ({_reason(error)})") from error
@@ -133,13 +144,65 @@ def _receive(client: httpx.Client, url: str, target: Target) -> str | None:
     if noted is not None and held == noted.total:
         return noted.sha256  # the last attempt was stopped between the last byte and the verification
     try:
-        with client.stream("GET", url, headers=_ask_for_rest(noted, held)) as response:
+        with _answer(client, url, _ask_for_rest(noted, held)) as response:
             offer = _accept(response, noted, held, target)
             start = held if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
-            target.pour(response.iter_raw(), start=start, total=offer.total)
+            target.pour(_at_a_pace(response.iter_raw()), start=start, total=offer.total)
             return offer.sha256
     except (httpx.ReadError, httpx.RemoteProtocolError) as error:
         raise _Cut("the connection was cut") from error
+
+
+@contextmanager
+def _answer(client: httpx.Client, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
+    """The answer at the end of all redirects, with those in its history; httpx would read their bodies, endless or not.
+
+    Raises:
+        SourceError: they lead where they may not, or nowhere.
+    """
+    request = client.build_request("GET", url, headers=headers)
+    first = request.url
+    history: list[httpx.Response] = []
+    for _ in range(1 + REDIRECTS):
+        response = client.send(request, stream=True)
+        try:
+            if response.next_request is None:
+                response.history = history
+                yield response
+                return
+        finally:
+            response.close()
+        history.append(response)
+        request = response.next_request
+        _check_redirect(first, request.url)
+    raise SourceError(f"it redirects more than {REDIRECTS} times")
+
+
+def _check_redirect(first: httpx.URL, onward: httpx.URL) -> None:
+    """Refuse to be sent from https to what anybody may read and change, or from outside to what is inside."""
+    if onward.scheme != "https" and onward.scheme != first.scheme:
+        raise SourceError(f"it redirects from {first.scheme} to {onward.scheme}, which is not followed")
+    if _is_inside(onward.host) and not _is_inside(first.host):
+        raise SourceError(f"it redirects to {onward.host}, an address of this machine or its network")
+
+
+def _is_inside(host: str) -> bool:
+    try:
+        return not ipaddress.ip_address(host.strip("[]")).is_global
+    except ValueError:  # a name; where that leads, the certificate judges
+        return host.rstrip(".").rpartition(".")[2] == "localhost"
+
+
+def _at_a_pace(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The blocks of a body, as long as they come at a pace with which it can end."""
+    began, come = time.monotonic(), 0
+    for block in blocks:
+        yield block
+        come += len(block)
+        if come >= PACE_BYTES:
+            began, come = time.monotonic(), 0
+        elif time.monotonic() - began > PACE_SECONDS:
+            raise SourceError(f"it sent less than {readable(PACE_BYTES)} in {PACE_SECONDS:.0f} s")
 
 
 def _accept(response: httpx.Response, noted: Offer | None, held: int, target: Target) -> Offer:
@@ -207,9 +270,9 @@ def _published(response: httpx.Response) -> str | None:
     return None
 
 
-def _host(error: httpx.RequestError) -> str:
-    """Who failed to answer: after a redirect this is another host than the one that was asked first."""
-    return error.request.url.netloc.decode("ascii")
+def _netloc(url: httpx.URL) -> str:
+    """Who is asked, without a name or a password; after a redirect this is another host than at first."""
+    return url.netloc.decode("ascii")
 
 
 def _reason(error: Exception) -> str:

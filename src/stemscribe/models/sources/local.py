@@ -91,7 +91,8 @@ class Join(BaseSource, frozen=True, tag="join"):
     @staticmethod
     def _piece(target: Target, index: int, before: int) -> Target:
         path = target.path.with_name(f"{target.path.name}.{index}")
-        return Target(path, None, None, lambda done, total: target.progress(before + done, target.size))
+        most = None if target.size is None else target.size - before
+        return Target(path, None, None, lambda done, total: target.progress(before + done, target.size), most)
 
 
 class Derive(BaseSource, frozen=True, tag="derive"):
@@ -128,7 +129,7 @@ class Convert(BaseSource, frozen=True, tag="convert"):
 
     origin: Part
     conversion: str
-    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     size: Annotated[int, msgspec.Meta(gt=0)]
 
     @property
