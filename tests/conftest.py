@@ -16,6 +16,15 @@ ROOT = Path(__file__).parents[1]
 CORPUS = ROOT.parent / "shared" / "corpus"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes an hour and most of a disk, unless it was asked for by its mark."""
+    if "marathon" in config.getoption("-m"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("marathon")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.fixture(scope="session")
 def corpus() -> Path:
     """The folder of real recordings beside the project."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from stemscribe.errors import UsageError
 from stemscribe.toml import parse_toml
+from stemscribe.wording import parse_size
 
 SETTINGS_FILE = "stemscribe.toml"
 PREFIX = "STEMSCRIBE_"
@@ -28,6 +29,7 @@ class Settings:
         offline: whether opening a socket is forbidden.
         hub_endpoint: the base address of the model hub, for those who use a mirror.
         catalog: a file with models of the user's own, beside the built-in ones.
+        max_ram: the most memory, in bytes, that a job may take; `None` for as much as there is.
     """
 
     out_dir: Path
@@ -36,6 +38,7 @@ class Settings:
     offline: bool = False
     hub_endpoint: str = "https://huggingface.co"
     catalog: Path | None = None
+    max_ram: int | None = None
 
 
 def resolve(
@@ -59,12 +62,13 @@ def resolve(
     values |= {name: environ[PREFIX + name.upper()] for name in names if environ.get(PREFIX + name.upper())}
     values |= {name: value for name, value in flags.items() if value is not None and name in names}
     return Settings(
-        out_dir=Path(values["out_dir"]).expanduser(),
-        models_dir=Path(values["models_dir"]).expanduser(),
-        venv_dir=Path(values["venv_dir"]).expanduser(),
+        out_dir=_path("out_dir", values["out_dir"]),
+        models_dir=_path("models_dir", values["models_dir"]),
+        venv_dir=_path("venv_dir", values["venv_dir"]),
         offline=_boolean("offline", values.get("offline", False)),
         hub_endpoint=_text("hub_endpoint", values.get("hub_endpoint", Settings.hub_endpoint)).rstrip("/"),
-        catalog=Path(values["catalog"]).expanduser() if "catalog" in values else None,
+        catalog=_path("catalog", values["catalog"]) if "catalog" in values else None,
+        max_ram=_size("max_ram", values["max_ram"]) if "max_ram" in values else None,
     )
 
 
@@ -87,10 +91,33 @@ def _from_file(path: Path) -> dict[str, Any]:
     return values
 
 
+def _path(name: str, value: str | Path) -> Path:
+    """A path that every program can be told and every record can hold."""
+    try:
+        path = Path(value).expanduser()
+        if b"\0" in str(path).encode():
+            raise ValueError("it holds a NUL")
+    except (RuntimeError, ValueError) as error:  # no such user's home; not UTF-8
+        reason = "it is not UTF-8" if isinstance(error, UnicodeEncodeError) else str(error).rstrip(".")
+        raise UsageError(
+            f"Setting {name} cannot be {str(value)!a}: {reason}.", hint="Give another path, from / or from here."
+        ) from error
+    return path
+
+
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise UsageError(f"Setting {name} should be text in quotes, not {value!r}.", hint=f"Mend {SETTINGS_FILE}.")
     return value
+
+
+def _size(name: str, value: object) -> int:
+    try:
+        return parse_size(_text(name, value))
+    except ValueError as error:
+        raise UsageError(
+            f"Setting {name} should be a size, not {value!r}.", hint="Write it with its unit: 2G, 1500M or 2GiB."
+        ) from error
 
 
 def _boolean(name: str, value: object) -> bool:

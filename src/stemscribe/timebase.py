@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 Seconds = float
+LONGEST: Seconds = 1e7  # 115 days: no film is longer, and no time that anybody gives
 
 
 def to_frames(seconds: Seconds, sample_rate: int) -> int:
@@ -48,7 +49,7 @@ def parse_clock(text: str) -> Seconds:
     """The seconds that a user meant by `90`, `90.5`, `1:30` or `0:01:30.5`.
 
     Raises:
-        ValueError: the text is not a time, or is negative.
+        ValueError: the text is not a time, is negative, or is later than any film lasts.
 
     >>> parse_clock("1:01:30.5")
     3690.5
@@ -60,4 +61,6 @@ def parse_clock(text: str) -> Seconds:
     seconds = float(last)
     for scale, part in zip((60, 3600), reversed(whole), strict=False):
         seconds += scale * int(part)
+    if seconds > LONGEST:
+        raise ValueError(f"no film lasts so long: {text[:40]!r}")
     return seconds

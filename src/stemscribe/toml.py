@@ -17,5 +17,8 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises:
         ValueError: it is not one.
     """
-    content: dict[str, Any] = tomllib.loads(text)
+    try:
+        content: dict[str, Any] = tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("its values are nested too deeply") from error
     return content

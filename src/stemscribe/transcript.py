@@ -10,25 +10,28 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from stemscribe.timebase import Seconds
+from stemscribe.timebase import LONGEST, Seconds
 
 Audio = Literal["mix", "vocals"]
 Clock = Literal["mix", "film"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Region:
     """A span in which voices were detected, `start` ≤ t < `end`."""
 
     start: Seconds
     end: Seconds
 
+    def __post_init__(self) -> None:
+        _check_times(self.start, self.end)
+
     @property
     def duration(self) -> Seconds:
         return self.end - self.start
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Word:
     """One spoken word, with its leading space as the recogniser wrote it.
 
@@ -40,8 +43,11 @@ class Word:
     text: str
     probability: float
 
+    def __post_init__(self) -> None:
+        _check_times(self.start, self.end)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """What was said in one go.
 
@@ -60,10 +66,17 @@ class Segment:
     heard: Audio = "vocals"
     reason: str = ""
 
+    def __post_init__(self) -> None:
+        _check_times(self.start, self.end)
+
     def moved(self, by: Seconds) -> Segment:
         """The same segment, `by` seconds later."""
         words = tuple(replace(word, start=word.start + by, end=word.end + by) for word in self.words)
         return replace(self, start=self.start + by, end=self.end + by, words=words)
+
+    def on_film_clock(self, offset: Seconds) -> Segment:
+        """The same segment with the film's times, where the mix begins at `offset`."""
+        return self.moved(offset).in_milliseconds()
 
     def in_milliseconds(self) -> Segment:
         """The same segment with times rounded to what subtitles can say."""
@@ -89,11 +102,15 @@ class Transcript:
 
     def on_film_clock(self, offset: Seconds) -> Transcript:
         """The same transcript with the film's times, where the mix begins at `offset`."""
-        return replace(
-            self, clock="film", segments=tuple(segment.moved(offset).in_milliseconds() for segment in self.segments)
-        )
+        return replace(self, clock="film", segments=tuple(segment.on_film_clock(offset) for segment in self.segments))
 
 
 def total_duration(regions: Iterable[Region]) -> Seconds:
     """How many seconds the regions cover, counting overlaps as often as they occur."""
     return sum((region.duration for region in regions), 0.0)
+
+
+def _check_times(*times: Seconds) -> None:
+    """Refuse what is no time of any film, or no number at all: wherever it came from, it would end in a subtitle."""
+    if not all(-LONGEST <= time <= LONGEST for time in times):
+        raise ValueError(f"{times} are no times of a film")

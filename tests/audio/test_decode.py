@@ -1,3 +1,4 @@
+import tracemalloc
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -108,6 +109,54 @@ def test_a_gap_that_ends_within_the_film_is_believed_however_long(tmp_path: Path
     film = write_film(tmp_path / "film.mkv", [(clicks(6, 1.0, 4.0), "eng")], gap=(2.0, 900.0))
     sound, _ = decoded(film)
     assert click_times(sound, 0.0) == pytest.approx([1.0, 904.0], abs=0.03)
+
+
+def test_a_long_gap_needs_no_memory(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mkv", [(tone(1), "eng")], gap=(0.5, 600.0))
+    decoder = TrackDecoder(film, 0, 48000)
+    tracemalloc.start()
+    try:
+        frames = sum(block.shape[1] for block in decoder.blocks())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert frames == pytest.approx(601 * 48000, abs=4800)
+    assert peak < 20e6  # all of the silence would be 230 MB
+
+
+def test_a_film_that_cannot_be_sought_in_is_read_from_its_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    film = write_film(tmp_path / "film.mkv", [(clicks(6, 1.0, 4.0), "eng")])
+
+    def fail(decoder: TrackDecoder, container: InputContainer) -> None:
+        raise av.PermissionError(1, "Operation not permitted")
+
+    expected, _ = decoded(film, start=3.0)
+    monkeypatch.setattr(TrackDecoder, "_seek", fail)
+    sound, decoder = decoded(film, start=3.0)
+    assert decoder.offset == pytest.approx(3.0)
+    assert click_times(sound, 3.0) == click_times(expected, 3.0) == pytest.approx([4.0], abs=0.01)
+    assert "film.mkv cannot be sought in (Operation not permitted): it is read from its beginning" in caplog.text
+
+
+@pytest.mark.parametrize("rate", [1, 999, 10_000_001])
+def test_frames_of_rates_that_nobody_records_are_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: int
+) -> None:
+    film = write_film(tmp_path / "film.wav", [(tone(2), "eng")])
+    real = av.AudioFrame.from_ndarray(np.zeros((2, 480), np.float32), format="fltp", layout="stereo")
+    odd = av.AudioFrame.from_ndarray(np.zeros((2, 480), np.float32), format="fltp", layout="stereo")
+    real.sample_rate, odd.sample_rate = 48000, rate
+    decoder = TrackDecoder(film, 0, 48000)
+
+    class Packet:
+        def decode(self) -> list[av.AudioFrame]:
+            return [real, odd]
+
+    monkeypatch.setattr(decoder, "_packets", lambda container: iter([Packet()]))
+    assert sum(block.shape[1] for block in decoder.blocks()) == 480
+    assert decoder.damaged_packets == 1
 
 
 def frames_at(*times: float, rate: int = 48000) -> list[av.AudioFrame]:

@@ -1,3 +1,4 @@
+import hashlib
 import sys
 import time
 from pathlib import Path
@@ -8,8 +9,11 @@ import soundfile
 
 from fakes import noise
 from stemscribe.audio import writer
+from stemscribe.audio.probe import probe
+from stemscribe.audio.source import AudioSource
 from stemscribe.audio.writer import StemWriter
 from stemscribe.errors import StorageError, UsageError
+from waves import check_rf64, digest_by_ffmpeg, digest_by_soundfile, digest_of_data
 
 
 @pytest.mark.parametrize(
@@ -94,8 +98,39 @@ def test_beyond_four_gibibytes_a_wav_is_rf64(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(writer, "_WAV_LIMIT", 1000)
     with StemWriter(tmp_path / "long.wav", 44100, 2, 300) as stem:
         stem.write(noise(300))
-    assert (tmp_path / "long.wav").read_bytes()[:4] == b"RF64"
+    check_rf64(tmp_path / "long.wav", 300, 4)
     assert soundfile.info(tmp_path / "long.wav").frames == 300
+
+
+@pytest.mark.slow
+def test_a_stem_of_more_than_four_gibibytes_is_read_back_whole_by_every_reader(tmp_path: Path) -> None:
+    """4.1 GiB, really written: what a program makes of sizes that 32 bits cannot hold shows only then."""
+    path, sound = tmp_path / "long.wav", noise(1 << 20)
+    pieces = 1050 // 2  # of 8 MiB: two channels of float
+    frames = pieces * sound.shape[1]
+    written = hashlib.sha256()
+    try:
+        with StemWriter(path, 44100, 2, frames, subtype="float") as stem:
+            for index in range(pieces):
+                piece = np.roll(sound, 997 * index, axis=1)
+                written.update(np.ascontiguousarray(piece.T))
+                stem.write(piece)
+        assert path.stat().st_size > 4.1 * 1024**3
+        check_rf64(path, frames, 8)
+        wanted = written.hexdigest()
+        assert digest_of_data(path) == wanted
+        assert digest_by_soundfile(path, "float32") == wanted
+        assert digest_by_ffmpeg(path) == wanted
+        with AudioSource(path) as source:
+            assert (source.frames, source.channels) == (frames, 2)
+            np.testing.assert_array_equal(source.read(frames - 1000, frames), piece[:, -1000:])
+            beyond = 2**32 // 8 + 5  # the first frames past the limit of 32 bits
+            start = beyond % sound.shape[1]
+            piece = np.roll(sound, 997 * (beyond // sound.shape[1]), axis=1)
+            np.testing.assert_array_equal(source.read(beyond, beyond + 1000), piece[:, start : start + 1000])
+        assert probe(path).duration == pytest.approx(frames / 44100, abs=0.01)
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def test_the_limit_is_that_of_32_bit_sizes() -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 import click
 import pytest
 
+from faults.report import Report
 from stemscribe.cli.app import COMMANDS, stemscribe
 from stemscribe.pipeline.compatibility import Matrix, rows
 from stemscribe.records import read_record
 
-from . import cli_reference, compatibility_page
+from . import cli_reference, compatibility_page, reliability_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -26,6 +27,14 @@ def test_the_compatibility_page_is_what_was_measured() -> None:
     matrix = read_record(compatibility_page.DATA, Matrix)
     assert written == compatibility_page.page(matrix), "run: python tests/docs/compatibility_page.py"
     assert [trial.name for trial in matrix.trials] == [row.name for row in rows()], "a row without a run"
+
+
+def test_the_reliability_page_is_what_the_harness_saw() -> None:
+    report = read_record(reliability_page.DATA, Report)
+    written = reliability_page.PAGE.read_text(encoding="utf-8")
+    assert written == reliability_page.page(report), "run: (cd tests && python -m docs.reliability_page)"
+    assert report.faults >= 500
+    assert report.broken == 0
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -73,6 +82,8 @@ def test_options_that_are_mentioned_exist(page: Path) -> None:
         "--overlap",
         "--two-stems",
         "--force-reinstall",
+        "--faults",
+        "--real",
     }
     text = page.read_text(encoding="utf-8")
     if page.name == "0002-model-sources.md":

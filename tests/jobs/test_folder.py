@@ -51,6 +51,11 @@ def test_a_job_is_found_by_its_id_and_by_its_folder(tmp_path: Path) -> None:
     assert find(tmp_path, "elsewhere").path == moved
 
 
+def test_a_name_that_no_file_can_have_is_that_of_no_job(tmp_path: Path) -> None:
+    with pytest.raises(JobNotFound):
+        find(tmp_path, "x" * 5000)
+
+
 def test_a_job_that_is_not_there_is_said_with_the_latest_that_is(tmp_path: Path) -> None:
     with pytest.raises(JobNotFound, match="There is none yet"):
         find(tmp_path, "job-20260101-0001")

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -24,7 +26,7 @@ from av.packet import Packet
 from stemscribe.arrays import Array
 from stemscribe.audio.downmix import CHANNELS, Downmix
 from stemscribe.audio.probe import SEEKABLE, film_duration, opened
-from stemscribe.audio.resample import Resampler
+from stemscribe.audio.resample import RATES, Resampler
 from stemscribe.errors import MediaError, NoAudioError
 from stemscribe.timebase import Seconds, clock, to_frames, to_seconds
 
@@ -131,7 +133,7 @@ class TrackDecoder:
 
     def _placed(self) -> Iterator[tuple[Array, int]]:
         """Blocks at the source's own rate: one after the other on the film's clock, cut to start and end."""
-        with opened(self._path) as container:
+        with self._ready() as container:
             origin = (container.start_time or 0) / av.time_base
             position = _Clock(film_duration(container))
             for frame in self._frames(container):
@@ -140,7 +142,7 @@ class TrackDecoder:
                 block = self._downmix.push(frame)
                 if gap < 0:
                     block = block[:, min(to_frames(-gap, rate), block.shape[1]) :]
-                for piece in (*_silence(gap, rate), block):
+                for piece in chain(_silence(gap, rate), (block,)):
                     assert position.expected is not None
                     yield from self._cut(piece, position.expected, rate)
                     position.expected += to_seconds(piece.shape[1], rate)
@@ -158,17 +160,41 @@ class TrackDecoder:
                 self.offset = start + to_seconds(first, rate)
             yield block[:, first:last], rate
 
+    @contextmanager
+    def _ready(self) -> Iterator[InputContainer]:
+        """The open film, shortly before the start where it can be sought, else at its beginning."""
+        with opened(self._path) as container:
+            seeks = self._start > _WARM_UP and container.format.name.startswith(SEEKABLE)
+            if not seeks or self._sought(container):
+                yield container
+                return
+        with opened(self._path) as container:  # anew: a seek that failed leaves it anywhere
+            yield container
+
+    def _sought(self, container: InputContainer) -> bool:
+        try:
+            self._seek(container)
+        except av.FFmpegError as error:
+            log.warning("%s cannot be sought in (%s): it is read from its beginning", self._path.name, error.strerror)
+            return False
+        return True
+
+    def _seek(self, container: InputContainer) -> None:
+        target = (container.start_time or 0) + int((self._start - _WARM_UP) * av.time_base)
+        container.seek(target, backward=True)
+
     def _frames(self, container: InputContainer) -> Iterator[AudioFrame]:
-        if self._start > _WARM_UP and container.format.name.startswith(SEEKABLE):
-            target = (container.start_time or 0) + int((self._start - _WARM_UP) * av.time_base)
-            container.seek(target, backward=True)
         for packet in self._packets(container):
             try:
                 frames = packet.decode()
             except av.FFmpegError as error:
-                self._note_damage(error)
+                self._note_damage(error.strerror)
                 continue
-            yield from (frame for frame in frames if frame.samples and frame.sample_rate)
+            for frame in frames:
+                if frame.sample_rate in RATES and frame.samples:
+                    yield frame
+                elif frame.samples:
+                    self._note_damage(f"{frame.sample_rate} Hz")
 
     def _packets(self, container: InputContainer) -> Iterator[Packet[AudioStream]]:
         """The track's packets; where the demuxer stumbles over damage, it is asked again.
@@ -187,17 +213,17 @@ class TrackDecoder:
                 # PyAV 18 trips over its own flush where streams appeared in mid-film (MPEG-TS); all packets were read.
                 return
             except av.InvalidDataError as error:
-                self._note_damage(error)
+                self._note_damage(error.strerror)
                 failures += 1
                 if failures >= _MOST_FAILURES:
                     raise self._unreadable(error) from error
             except av.FFmpegError as error:
                 raise self._unreadable(error) from error
 
-    def _note_damage(self, error: av.FFmpegError) -> None:
+    def _note_damage(self, reason: str | None) -> None:
         self.damaged_packets += 1
         if self.damaged_packets == 1:
-            log.warning("a packet could not be decoded (%s): silence takes the place of lost sound", error.strerror)
+            log.warning("a packet could not be decoded (%s): silence takes the place of lost sound", reason)
 
     def _unreadable(self, error: av.FFmpegError) -> MediaError:
         return MediaError(

@@ -13,18 +13,28 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import numpy as np
 
 from stemscribe.audio.decode import TrackDecoder
 from stemscribe.audio.downmix import CHANNELS
 from stemscribe.audio.level import LevelMeter
 from stemscribe.audio.probe import AudioTrack
+from stemscribe.audio.resample import RATES
 from stemscribe.audio.writer import StemWriter
 from stemscribe.errors import NoAudioError
 from stemscribe.timebase import Seconds, to_seconds
 
 log = logging.getLogger(__name__)
+
+# What a mix.json may say: one that came with somebody else's job may have been edited.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+_Rate = Annotated[int, msgspec.Meta(ge=RATES[0], le=RATES[-1])]
+_Level = Annotated[float, msgspec.Meta(ge=-1e3, le=1e3)]
+_Gain = Annotated[float, msgspec.Meta(ge=2.0**-20, le=1.0)]
+_Offset = Annotated[Seconds, msgspec.Meta(ge=-1e7, le=1e7)]
 
 
 @dataclass(frozen=True)
@@ -45,17 +55,17 @@ class MixInfo:
         damaged_samples: how many samples were no numbers or absurdly loud; they are silent, or cut off.
     """
 
-    frames: int
-    sample_rate: int
-    mean: float
-    std: float
-    peak: float
-    gain: float
-    stream: int
+    frames: _Count
+    sample_rate: _Rate
+    mean: _Level
+    std: _Level
+    peak: _Level
+    gain: _Gain
+    stream: _Count
     language: str
-    offset: Seconds
-    damaged_packets: int
-    damaged_samples: int
+    offset: _Offset
+    damaged_packets: _Count
+    damaged_samples: _Count
 
 
 def write_mix(

@@ -22,6 +22,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from stemscribe.audio.downmix import Downmix
+from stemscribe.audio.resample import RATES
 from stemscribe.errors import MediaError, NoAudioError, UsageError
 from stemscribe.languages import standard_code
 from stemscribe.timebase import Seconds, clock
@@ -34,8 +35,12 @@ _LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.
 _LAYOUTS = {1: "mono", 2: "stereo"}  # whatever the container calls them
 _PICTURES = {"image2", "tty"}
 _PLAYLISTS = {"concat", "dash", "hls", "imf", "sdp", "webm_dash_manifest"}
+# FFmpeg opens what a playlist names as soon as it opens the playlist; so it is not to know them at all.
+_FORMATS = ",".join(sorted(name for name in av.formats_available if not _PLAYLISTS & set(name.split(","))))
+_PLAYLIST_SIGNS = (b"#EXTM3U", b"ffconcat version", b"<MPD", b"<CompositionPlaylist")
 _SECONDARY = Disposition.comment | Disposition.visual_impaired | Disposition.hearing_impaired
 _SECONDARY_TITLE = re.compile(r"comment|descri", re.IGNORECASE)
+_LONGEST_FILM: Seconds = 1000 * 3600.0  # a header that promises more is damaged
 _SHORTFALL: Seconds = 5.0  # how early the last packet may be before the film counts as cut off
 _PROBED_PACKETS = 500  # how many packets may fail before the sound counts as undecodable
 _TAIL_PACKETS = 20_000
@@ -130,10 +135,6 @@ def probe(path: Path, *, until: Seconds | None = None) -> Media:
     """
     _check_file(path)
     with opened(path) as container:
-        if set(container.format.name.split(",")) & _PLAYLISTS:
-            raise MediaError(
-                f"{path.name} is a playlist ({container.format.name}), not a film.", hint="Name one of the files in it."
-            )
         if not container.streams.audio:
             raise _without_audio(path, container)
         tracks = tuple(_track(number, stream) for number, stream in enumerate(container.streams.audio))
@@ -150,8 +151,9 @@ def check_decodable(media: Media, track: AudioTrack) -> None:
     """
     if not _decodable(media.path, track):
         others = len(media.tracks) > 1
+        odd = "" if track.sample_rate in RATES else f" It claims to have {track.sample_rate:,} samples a second."
         raise NoAudioError(
-            f"{media.path.name} has a sound track ({track}), but none of it can be decoded.",
+            f"{media.path.name} has a sound track ({track}), but none of it can be decoded.{odd}",
             hint="Choose another one with --audio-track."
             if others
             else "Play the file to see whether it is protected.",
@@ -166,9 +168,12 @@ def opened(path: Path) -> Iterator[InputContainer]:
         MediaError: FFmpeg cannot read it.
     """
     try:
-        # `file:` and the whitelist keep names like `concat:` and playlists from reaching other files or the network.
-        container = av.open(f"file:{path}", options={"protocol_whitelist": "file"}, timeout=(60.0, 60.0), **_LENIENT)
+        # `file:` and the whitelists keep names like `concat:` and playlists from reaching other files or the network.
+        only = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+        container = av.open(f"file:{path}", options=only, timeout=(60.0, 60.0), **_LENIENT)
     except (av.FFmpegError, ValueError) as error:
+        if _is_playlist(path):
+            raise MediaError(f"{path.name} is a playlist, not a film.", hint="Name one of the files in it.") from error
         raise MediaError(
             f"{path.name} is not a film, video or audio file that can be read ({_reason(error)}).",
             hint="Play it to see whether it is whole; if it was still being copied or recorded, get it again.",
@@ -195,6 +200,13 @@ def identity(path: Path) -> str:
     except OSError as error:
         raise MediaError(f"{path} cannot be read: {error.strerror}.") from error
     return digest.hexdigest()
+
+
+def _is_playlist(path: Path) -> bool:
+    """Whether a file that cannot be read begins as playlists do."""
+    with path.open("rb") as file:
+        start = file.read(1024)
+    return any(sign in start for sign in _PLAYLIST_SIGNS)
 
 
 def _check_file(path: Path) -> None:
@@ -230,12 +242,13 @@ def _without_audio(path: Path, container: InputContainer) -> MediaError:
 
 
 def film_duration(container: InputContainer) -> Seconds | None:
-    """How long the film is on its own clock, as its container says; `None` where it does not."""
+    """How long the film is on its own clock, as its container says; `None` where it does not, or cannot mean it."""
     if not container.duration:
         return None
     # Matroska counts its duration from zero even where its first timestamp is later.
     before = container.start_time or 0 if container.format.name.startswith("matroska") else 0
-    return (container.duration - before) / av.time_base
+    duration = (container.duration - before) / av.time_base
+    return duration if 0 < duration <= _LONGEST_FILM else None
 
 
 def _track(number: int, stream: _AvAudioStream) -> AudioTrack:
@@ -264,7 +277,7 @@ def _decodable(path: Path, track: AudioTrack) -> bool:
                 packet = next(packets, None)
                 if packet is None:
                     return False
-                if any(Downmix().push(frame).size for frame in packet.decode()):
+                if any(frame.sample_rate in RATES and Downmix().push(frame).size for frame in packet.decode()):
                     return True
             except av.FFmpegError:
                 continue

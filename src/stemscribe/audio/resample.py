@@ -9,6 +9,10 @@ import numpy as np
 
 from stemscribe.arrays import Array
 
+# Hz; in what is slower nothing can be heard, and what is faster nobody records. Damaged headers have such rates, and
+# soxr takes 1.4 GB to turn 1 Hz into 44,100.
+RATES = range(1000, 10_000_001)
+
 
 class Resampler:
     """A stream of blocks from one sample rate to another.

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from stemscribe.errors import StemscribeError
+from stemscribe.wording import LegibleFormatter, legible, legible_lines
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -32,16 +33,12 @@ _FORMAT = "[%(levelname)s] %(message)s"
 
 
 def answer(text: str) -> None:
-    """What was asked for."""
-    print(text, flush=True)
+    """What was asked for: as it is for a program, and for a terminal so that it cannot be driven by a name in it."""
+    print(_on_terminal(text) if sys.stdout.isatty() else text, flush=True)
 
 
-def legible(name: str) -> str:
-    """A name from a file system, with what would upset a terminal spelt out (line breaks, escapes, changes of
-    direction).
-    """
-    joiners = "\u200c\u200d"  # part of words in Hindi and other scripts
-    return "".join(c if c.isprintable() or c in joiners else c.encode("unicode_escape").decode() for c in name)
+def _on_terminal(text: str) -> str:
+    return "\n".join(map(legible, text.split("\n")))
 
 
 def answer_json(record: object) -> None:
@@ -51,6 +48,13 @@ def answer_json(record: object) -> None:
     answer(msgspec.json.format(msgspec.json.encode(record), indent=2).decode())
 
 
+def answer_json_line(record: object) -> None:
+    """One of many answers, for a program: an object a line."""
+    import msgspec
+
+    answer(msgspec.json.encode(record).decode())
+
+
 def say(text: str) -> None:
     """Talk."""
     logging.getLogger("stemscribe").info(text)
@@ -58,9 +62,9 @@ def say(text: str) -> None:
 
 def failed(error: StemscribeError) -> None:
     """Why it did not work, and what to do."""
-    print(f"[ERROR] {error.message}", file=sys.stderr)
+    print(f"[ERROR] {legible_lines(error.message)}", file=sys.stderr)
     if error.hint:
-        print(f"        {error.hint}", file=sys.stderr)
+        print(f"        {legible_lines(error.hint)}", file=sys.stderr)
 
 
 def interrupted() -> None:
@@ -71,7 +75,8 @@ def broken(error: Exception) -> None:
     """An error nobody foresaw: its traceback goes to a file."""
     with tempfile.NamedTemporaryFile("w", prefix="stemscribe-", suffix=".log", delete=False, encoding="utf-8") as file:
         traceback.print_exception(error, file=file)
-    print(f"[ERROR] stemscribe itself is at fault here: {type(error).__name__}: {error}", file=sys.stderr)
+    what = legible_lines(f"{type(error).__name__}: {error}")
+    print(f"[ERROR] stemscribe itself is at fault here: {what}", file=sys.stderr)
     print(f"        Please report it with {file.name}.", file=sys.stderr)
 
 
@@ -114,7 +119,7 @@ def display(*, as_json: bool = False) -> Iterator[Display]:
 
 @contextmanager
 def _logging(handler: logging.Handler) -> Iterator[None]:
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(LegibleFormatter(_FORMAT))
     handler.setLevel(logging.INFO)
     logger = logging.getLogger("stemscribe")
     logger.setLevel(logging.DEBUG)

@@ -48,6 +48,13 @@ def place_options(function: Function) -> Function:
     return function
 
 
+def memory_option(function: Function) -> Function:
+    """The flag for what a job may take."""
+    return click.option(
+        "--max-ram", metavar="SIZE", help="Take no more memory than this, e.g. 2G or 1500M; refuse what needs more."
+    )(function)
+
+
 def job_options(function: Function) -> Function:
     """Flags that say what a job is to do."""
     for option in reversed(

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from stemscribe.cli import console
-from stemscribe.cli.context import job_options, place_options, request, settings, store
+from stemscribe.cli.context import job_options, memory_option, place_options, request, settings, store
 
 _ANSWERS = ("vocals", "accompaniment", "drums", "bass", "other", "srt", "text")  # what people come for
 
@@ -25,6 +25,7 @@ _ANSWERS = ("vocals", "accompaniment", "drums", "bass", "other", "srt", "text") 
 @click.option("--no-cache", is_flag=True, help="Take nothing over from other jobs.")
 @click.option("--json", "as_json", is_flag=True, help="Events on stdout, one JSON object a line.")
 @job_options
+@memory_option
 @place_options
 def command(
     job_id: str | None,
@@ -35,6 +36,7 @@ def command(
     force: bool,
     no_cache: bool,
     as_json: bool,
+    max_ram: str | None,
     out_dir: Path | None,
     models_dir: Path | None,
     offline: bool | None,
@@ -52,7 +54,7 @@ def command(
     from stemscribe.pipeline.prepare import checked, latest_or_new
     from stemscribe.pipeline.runner import Rules, rehearse, run
 
-    chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline)
+    chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline, max_ram=max_ram)
     with console.display(as_json=as_json) as shown:
         models = store(chosen, shown)
         if media is None:
@@ -61,7 +63,7 @@ def command(
             job = checked(request(media, workflow, flags), models.catalog, chosen.venv_dir)
             folder, made = (create(chosen.out_dir, job), True) if new else latest_or_new(chosen.out_dir, job)
             console.say(f"Job created: {folder.path.name}" if made else f"Going on with {folder.path.name}")
-        rules = Rules(force=force, reuse=not no_cache)
+        rules = Rules(force=force, reuse=not no_cache, max_memory=chosen.max_ram)
         if only_rehearse:
             expected = rehearse(folder, models, chosen.venv_dir, shown.show, rules)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from stemscribe.cli import console
-from stemscribe.cli.context import film_options, place_options, request, settings, stem_options, store
+from stemscribe.cli.context import film_options, memory_option, place_options, request, settings, stem_options, store
 from stemscribe.errors import UsageError
 
 
@@ -24,11 +24,13 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("-o", "--output", "target", required=True, type=click.Path(path_type=Path), help="Where the stems go.")
 @click.option("--no-cache", is_flag=True, help="Take nothing over from other jobs.")
 @_options
+@memory_option
 @place_options
 def command(
     files: tuple[Path, ...],
     target: Path,
     no_cache: bool,
+    max_ram: str | None,
     out_dir: Path | None,
     models_dir: Path | None,
     offline: bool | None,
@@ -42,14 +44,15 @@ def command(
     from stemscribe.pipeline.runner import Rules, run
 
     targets = _targets(files, target)
-    chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline)
+    chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline, max_ram=max_ram)
     with console.display() as shown:
         models = store(chosen, shown)
+        rules = Rules(reuse=not no_cache, max_memory=chosen.max_ram)
         # All of them are checked before the first is separated.
         jobs = [checked(request(file, "separate", flags), models.catalog, chosen.venv_dir) for file in files]
         for job, place in zip(jobs, targets, strict=True):
             folder, _ = latest_or_new(chosen.out_dir, job)
-            outcome = run(folder, models, chosen.venv_dir, shown.show, Rules(reuse=not no_cache))
+            outcome = run(folder, models, chosen.venv_dir, shown.show, rules)
             for path in outcome.hand_out("source_separation", place):
                 console.answer(console.relative(path))
 

@@ -8,6 +8,7 @@ import click
 
 from stemscribe.cli import console
 from stemscribe.cli.context import place_options, settings
+from stemscribe.wording import legible
 
 
 @click.command("status")
@@ -27,15 +28,15 @@ def command(
         if as_json:
             console.answer_json(status)
             return
-        console.answer(f"{status.job}  {status.state}  {status.workflow} of {console.legible(status.media)}")
+        console.answer(f"{status.job}  {status.state}  {status.workflow} of {legible(status.media)}")
         for stage in status.stages:
-            console.answer(f"  {stage.name:<18} {stage.status:<12} {stage.seconds:>9.1f}s  {stage.error}".rstrip())
+            console.answer(f"  {stage.name:<18} {stage.status:<12} {stage.seconds:>9.1f}s  {legible(stage.error)}".rstrip())
         return
     everything = [status_of(folder) for folder in all_jobs(chosen.out_dir)]
     if as_json:
         console.answer_json(everything)
         return
     for status in everything:
-        console.answer(f"{status.job}  {status.state:<12} {status.workflow} of {console.legible(status.media)}")
+        console.answer(f"{status.job}  {status.state:<12} {status.workflow} of {legible(status.media)}")
     if not everything:
         console.answer(f"There are no jobs in {console.relative(chosen.out_dir)}.")

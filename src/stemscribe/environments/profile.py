@@ -45,6 +45,7 @@ TESTS_MODULES = {
     "import-linter": "importlinter",
     "jiwer": "jiwer",
     "mypy": "mypy",
+    "pip-audit": "pip_audit",
     "pytest": "pytest",
     "ruff": "ruff",
     "safetensors": "safetensors",

@@ -184,8 +184,9 @@ def find(out_dir: Path, name: str) -> JobFolder:
         JobNotFound: there is none.
     """
     for path in (out_dir / name, Path(name)):
-        if (path / "job.json").is_file():
-            return JobFolder(path.resolve() if path == Path(name) else path)
+        with suppress(OSError):  # a name that is too long is the name of nothing
+            if (path / "job.json").is_file():
+                return JobFolder(path.resolve() if path == Path(name) else path)
     known = [folder.path.name for folder in all_jobs(out_dir)]
     latest = f"The latest is {known[-1]}." if known else "There is none yet: make one with prepare."
     raise JobNotFound(f"There is no job {name!r} in {out_dir}.", hint=latest)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+import msgspec
 
 from stemscribe.choices import AsrAudio, ClipMode, Device, Engine, StemFormat, StemSet, StemSubtype
-from stemscribe.timebase import Seconds
+from stemscribe.timebase import LONGEST, Seconds
+
+_Point = Annotated[Seconds, msgspec.Meta(ge=0, le=LONGEST)]
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,8 @@ class Options:
     """
 
     audio_track: str = ""
-    start_time: Seconds = 0.0
-    end_time: Seconds | None = None
+    start_time: _Point = 0.0
+    end_time: _Point | None = None
     engine: Engine = "auto"
     separation_model: str = "htdemucs"
     stems: StemSet = "two"
@@ -41,7 +46,7 @@ class Options:
     device: Device = "auto"
     model: str = "whisper-base"
     asr_audio: AsrAudio = "vocals"
-    threads: int = 0
+    threads: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stemscribe.records import storage_error
+from stemscribe.records import make_folder, storage_error
+from stemscribe.wording import LegibleFormatter
 
 ROOT = "stemscribe"
 _FORMAT = "%(asctime)s [%(levelname)s] %(message)s"
@@ -21,11 +22,11 @@ def logged_to(path: Path) -> Iterator[None]:
         StorageError: the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         handler = _LogFile(path, encoding="utf-8")
     except OSError as error:
         raise storage_error(path, error) from error
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.setFormatter(LegibleFormatter(_FORMAT))
     handler.setLevel(logging.DEBUG)
     logger = logging.getLogger(ROOT)
     level = logger.level
