@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from stemscribe import records
 from stemscribe.errors import RecordError, StorageError
-from stemscribe.records import Lines, read_record, replacing, sha256_of, write_record
+from stemscribe.records import Lines, make_folder, read_record, replacing, sha256_of, write_record
 
 
 @dataclass(frozen=True)
@@ -108,8 +109,35 @@ def test_a_changed_line_and_all_after_it_do_not_count(tmp_path: Path) -> None:
     assert entries(path) == [b"one"]
 
 
+def test_lines_are_read_when_they_are_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    with Lines(path, b"heading") as lines:
+        for entry in (b"one", b"two", b"three", b"four"):
+            lines.append(entry)
+            assert (lines.entries[0], lines.entries[-1], lines.entries[0]) == (b"one", entry, b"one")
+        assert (len(lines.entries), lines.entries[1:3], lines.entries[0]) == (4, [b"two", b"three"], b"one")
+        with pytest.raises(IndexError):
+            _ = lines.entries[4]
+        lines.keep(2)
+        lines.append(b"drei")
+        assert list(lines.entries) == [b"one", b"two", b"drei"]
+        path.write_bytes(path.read_bytes().replace(b"two", b"twO"))
+        with pytest.raises(RecordError, match=r"lines changed on the disk: line 3 is not what was written\."):
+            _ = lines.entries[1]
+
+
 def test_lines_about_something_else_are_started_anew(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     with Lines(path, b"heading") as lines:
         lines.append(b"one")
     assert entries(path, b"another heading") == []
+
+
+def test_a_new_folder_is_made_known_to_the_disk_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(records, "flush_to_disk", flushed.append)
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    assert flushed == [tmp_path, tmp_path / "a"]
+    make_folder(tmp_path / "a" / "b")
+    assert len(flushed) == 2

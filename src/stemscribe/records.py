@@ -13,11 +13,12 @@ import os
 import secrets
 import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import TypeVar, overload
 
 import msgspec
 
@@ -40,7 +41,7 @@ def replacing(target: Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{TEMPORARY}")
     try:
         with _writing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
         try:
             yield temporary
         except OSError as error:
@@ -52,7 +53,20 @@ def replacing(target: Path) -> Iterator[Path]:
             flush_to_disk(temporary)
             rename(temporary, target)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what cannot be removed either must not hide why
+            temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that is not there, and those above it; when this returns, the disk knows their names.
+
+    To flush what a folder holds does not flush its own name, which the folder above it keeps: after a power cut, all
+    that was committed in it would be in a folder that nobody can find.
+    """
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        flush_to_disk(path.parent)
 
 
 def rename(source: Path, target: Path) -> None:
@@ -136,25 +150,36 @@ def read_record(path: Path, kind: type[Record]) -> Record:
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
-        raise RecordError(f"Could not read {path}: {error.strerror}.") from error
+        raise unreadable_record(path, error) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RecordError(
-            f"{path} is not a valid {kind.__name__}: {error}.",
-            hint="Restore it from a copy; a manifest.json may be deleted, at the cost of running its stages again.",
-        ) from error
+        raise invalid_record(path, kind, error) from error
+
+
+def unreadable_record(path: Path, error: OSError) -> RecordError:
+    """What to tell a user when a record cannot be read."""
+    return RecordError(f"Could not read {path}: {error.strerror}.")
+
+
+def invalid_record(path: Path, kind: type, error: Exception) -> RecordError:
+    """What to tell a user when a file does not hold a record of this kind."""
+    return RecordError(
+        f"{path} is not a valid {kind.__name__}: {error}.",
+        hint="Restore it from a copy; a manifest.json may be deleted, at the cost of running its stages again.",
+    )
 
 
 class Lines:
     """A file that grows by whole lines: what was appended survives whatever comes after, and half a line never counts.
 
-    Each line carries its CRC-32. Opening reads the lines that are whole and cuts the file after them.
+    Each line carries its CRC-32. Opening checks the lines, and cuts the file after those that are whole. In memory are
+    only the places where they end.
 
     Args:
         path: the file; made if there is none.
         heading: what it is about; a file with another heading is started anew.
 
     Attributes:
-        entries: the contents of the lines, without the heading.
+        entries: the contents of the lines, without the heading; each is read when it is asked for.
 
     Raises:
         StorageError: the file cannot be read or written.
@@ -162,18 +187,17 @@ class Lines:
 
     def __init__(self, path: Path, heading: bytes) -> None:
         self._path = path
-        self.entries: list[bytes] = []
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             self._file = path.open("r+b" if path.exists() else "w+b")
             if self._next() != heading:
                 self._cut(0)
                 self._append(heading)
                 flush_to_disk(path.parent)
-            self._ends = [self._file.tell()]
-            while (entry := self._next()) is not None:
-                self.entries.append(entry)
+            self._ends = array("q", [self._file.tell()])
+            while self._next() is not None:
                 self._ends.append(self._file.tell())
+            self.entries: Sequence[bytes] = _Entries(self._entry, self._ends)
             self.keep(len(self.entries))
         except OSError as error:
             raise storage_error(path, error) from error
@@ -193,21 +217,28 @@ class Lines:
     def append(self, entry: bytes) -> None:
         """Add a line; when this returns, it is on the disk. The entry may not hold a newline."""
         try:
+            self._file.seek(self._ends[-1])
             self._append(entry)
         except OSError as error:
             raise storage_error(self._path, error) from error
-        self.entries.append(entry)
         self._ends.append(self._file.tell())
 
     def keep(self, count: int) -> None:
         """Drop all entries but the first `count`."""
-        del self.entries[count:], self._ends[count + 1 :]
+        del self._ends[count + 1 :]
         self._cut(self._ends[-1])
 
     def _append(self, entry: bytes) -> None:
         self._file.write(b"%08x %s\n" % (zlib.crc32(entry), entry))
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def _entry(self, index: int) -> bytes:
+        self._file.seek(self._ends[index])
+        entry = self._next()
+        if entry is None:
+            raise RecordError(f"{self._path} changed on the disk: line {index + 2} is not what was written.")
+        return entry
 
     def _next(self) -> bytes | None:
         line = self._file.readline()
@@ -218,3 +249,24 @@ class Lines:
     def _cut(self, end: int) -> None:
         self._file.seek(end)
         self._file.truncate()
+
+
+class _Entries(Sequence[bytes]):
+    """The lines of a file, read one at a time."""
+
+    def __init__(self, read: Callable[[int], bytes], ends: array[int]) -> None:
+        self._read, self._ends = read, ends
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        if isinstance(index, slice):
+            return [self._read(position) for position in range(*index.indices(len(self)))]
+        return self._read(range(len(self))[index])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fakes import tone, write_film
@@ -20,7 +22,7 @@ from stemscribe.jobs.manifest import StageRecord
 from stemscribe.models.sources import File
 from stemscribe.models.spec import ModelFile, ModelSpec, load_catalog
 from stemscribe.models.store import ModelStore
-from stemscribe.pipeline import rehearsal, runner
+from stemscribe.pipeline import rehearsal, runner, worker
 from stemscribe.pipeline.engines import STEMS
 from stemscribe.pipeline.rehearsal import Expectation, Rehearsal, check_fits
 from stemscribe.pipeline.reporter import Event, JobFailed, Rehearsed, StageStarted
@@ -117,6 +119,51 @@ def test_what_will_not_fit_in_memory_is_refused_with_numbers(
     monkeypatch.setattr(rehearsal, "available_memory", lambda: GB)
     with pytest.raises(StageError, match=r"This job needs 3\.0 GB of memory, and 1\.0 GB are available\."):
         check_fits(folder, Expectation(60.0, 60.0, 3 * GB, 1))
+
+
+def test_what_is_more_than_the_job_may_take_is_refused_with_both_numbers(folder: JobFolder) -> None:
+    needs = Expectation(60.0, 60.0, 3 * GB, 1)
+    check_fits(folder, needs, 3 * GB)
+    with pytest.raises(
+        StageError, match=r"This job needs 3\.0 GB of memory, and --max-ram allows 2\.0 GB\."
+    ) as refused:
+        check_fits(folder, needs, 2 * GB)
+    assert "--engine onnx" in refused.value.hint
+    assert "--force" in refused.value.hint
+
+
+def test_a_model_that_alone_is_too_large_is_refused_before_it_is_fetched(
+    folder: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr(ModelStore, "fetch", lambda self, name: fetched.append(name) or tmp_path)
+    monkeypatch.setattr(Rehearsal, "_run", lambda self, start: pytest.fail("it was rehearsed"))
+    models = ModelStore(tmp_path / "models", load_catalog())
+    said = r"Model htdemucs alone takes 174\.3 MB of memory or more, and --max-ram allows 100\.0 MB\."
+    with pytest.raises(StageError, match=said):
+        runner.run(folder, models, tmp_path, rules=runner.Rules(max_memory=10**8))
+    assert fetched == []
+
+
+def test_a_rehearsal_stays_within_what_the_job_may_take_unless_somebody_insists(
+    folder: JobFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[int | None] = []
+
+    def in_process(self: Rehearsal, place: Path) -> rehearsal.Answer:
+        limits.append(self.max_memory)
+        return rehearsal.Answer(peak_bytes=takes)
+
+    monkeypatch.setattr(Rehearsal, "_in_process", in_process)
+    monkeypatch.setattr(ModelStore, "fetch", lambda self, name: tmp_path)
+    models = ModelStore(tmp_path / "models", load_catalog())
+    takes, rules = GB, runner.Rules(max_memory=2 * GB)
+    assert runner.rehearse(folder, models, tmp_path, rules=rules).memory_bytes > GB
+    takes = 3 * GB
+    with pytest.raises(StageError, match=r"needs 3\.\d GB of memory, and --max-ram allows 2\.0 GB"):
+        runner.rehearse(folder, models, tmp_path, rules=rules)
+    assert runner.rehearse(folder, models, tmp_path, rules=replace(rules, force=True)).memory_bytes > takes
+    assert limits == [2 * GB, 2 * GB, None]
 
 
 def test_a_container_has_no_more_memory_than_it_is_allowed(tmp_path: Path) -> None:
@@ -284,3 +331,13 @@ def test_a_job_is_rehearsed_once_and_told_what_it_needs(tmp_path: Path, film: Pa
     runner.run(again, models, tmp_path / "venv")
     assert [path.stat().st_mtime_ns for path in kept.parent.glob("*.json")] == [before], "it was rehearsed again"
     assert not list(folder.path.glob(".rehearsal-*"))
+
+
+def test_a_worker_whose_asker_has_died_before_it_came_to_ask_ends(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    request = worker.Request(gone.pid, str(tmp_path / "job"), str(tmp_path / "models"), {}, str(tmp_path / "venv"))
+    command = [sys.executable, "-I", "-m", "stemscribe.pipeline.worker"]
+    done = subprocess.run(command, input=msgspec.json.encode(request), capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stdout == b""

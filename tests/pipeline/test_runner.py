@@ -16,7 +16,7 @@ import pytest
 
 from fakes import tone, write_film
 from stemscribe.environments.installed import site_packages
-from stemscribe.errors import JobLocked, MediaError, StageError, StorageError
+from stemscribe.errors import JobLocked, MediaError, StageError, StemscribeError, StorageError, UsageError
 from stemscribe.jobs.folder import JobFolder
 from stemscribe.jobs.job import Job, Options
 from stemscribe.models.store import ModelStore
@@ -56,6 +56,33 @@ def test_stages_run_in_order_and_leave_their_artefacts(
     record = folder.manifest.stage("three")
     assert (record.status, record.attempts, record.artefacts[0].path) == ("completed", 1, "three_folder/three.txt")
     assert sorted(path.name for path in (folder.path / "three_folder").iterdir()) == ["stage.log", "three.txt"]
+
+
+def test_a_stage_that_takes_more_memory_than_it_may_is_ended_with_both_numbers(
+    stages: list[Sums], folder: JobFolder, models: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = iter([10**9, 3 * 10**9])
+    monkeypatch.setattr(runner, "taken_memory", lambda: next(taken))
+    events: list[Event] = []
+    rules = replace(UNREHEARSED, max_memory=2 * 10**9)
+    said = r"3\.0 GB of memory were taken, and --max-ram allows 2\.0 GB\."
+    with pytest.raises(StageError, match=said) as ended:
+        runner.run(folder, models, NOWHERE, events.append, rules)
+    assert "What was computed is kept" in ended.value.hint
+    assert [folder.manifest.stage(name).status for name in ("one", "two")] == ["completed", "failed"]
+    assert [event.stage for event in events if isinstance(event, StageFailed)] == ["two"]
+    run(folder, models)
+    assert [stage.runs for stage in stages] == [1, 2, 1]
+    assert (folder.path / "three_folder" / "three.txt").read_text() == "112"
+
+
+def test_a_run_gives_back_the_memory_that_it_does_not_need_any_more(
+    stages: list[Sums], folder: JobFolder, models: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(runner, "give_memory_back", lambda: asked.append(stages[0].runs))
+    run(folder, models)
+    assert asked == [0], "before the first stage"
 
 
 def test_what_is_whole_is_not_made_again(stages: list[Sums], folder: JobFolder, models: ModelStore) -> None:
@@ -170,6 +197,16 @@ def test_a_film_that_has_changed_is_said_before_any_stage(
     assert stages[0].runs == 0
 
 
+def test_a_film_that_changes_while_it_is_read_is_said(
+    stages: list[Sums], folder: JobFolder, models: ModelStore
+) -> None:
+    stages[0].before = lambda context: write_film(Path(folder.job.media), [(tone(2), "eng")])  # type: ignore[assignment]
+    with pytest.raises(MediaError, match="its content has changed"):
+        run(folder, models)
+    assert folder.manifest.stage("one").status == "failed"
+    assert not (folder.path / "one_folder" / "one.txt").exists()
+
+
 def test_a_film_that_is_gone_does_not_matter_once_it_was_read(
     stages: list[Sums], folder: JobFolder, models: ModelStore
 ) -> None:
@@ -238,6 +275,18 @@ def test_that_a_failure_cannot_be_recorded_does_not_hide_it(
     stages[0].before = fail
     with pytest.raises(StageError, match="no such luck"):
         run(folder, models)
+
+
+def test_what_goes_away_while_a_job_runs_is_no_wrong_usage(
+    stages: list[Sums], folder: JobFolder, models: ModelStore
+) -> None:
+    def vanish(context: StageContext) -> None:
+        raise UsageError("There is no file film.mkv.", hint="Check the name.")
+
+    stages[0].before = vanish
+    with pytest.raises(StemscribeError, match=r"^There is no file film\.mkv\. Check the name\.$") as told:
+        run(folder, models)
+    assert told.value.exit_code == 1
 
 
 def test_two_runs_of_one_job_keep_off_each_other(stages: list[Sums], folder: JobFolder, models: ModelStore) -> None:
@@ -351,7 +400,10 @@ def test_a_stage_that_hangs_is_ended_and_recorded(folder: JobFolder) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=40)
     assert done.returncode == 1
-    assert "[ERROR] one has shown no sign of life for 0.025 minutes, and was ended. Run the job again" in done.stderr
+    assert (
+        "[ERROR] one has shown no sign of life for 0.025 minutes, and was ended.\n        Run the job again"
+        in done.stderr
+    )
     record = folder.manifest.stage("one")
     assert record.status == "failed"
     assert "no sign of life" in record.error

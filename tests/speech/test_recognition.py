@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stemscribe.speech.recognition import find_language, judge, overlap
 from stemscribe.transcript import Region, Segment
@@ -40,6 +42,20 @@ def test_the_language_is_that_of_the_regions_with_most_speech() -> None:
 
 def test_without_voices_the_language_is_not_known() -> None:
     assert find_language([], [], lambda region: {"hi": 1.0}) == ("en", 0.0)
+
+
+spans = st.lists(st.tuples(st.floats(0.01, 3), st.floats(0, 3)), max_size=20)
+
+
+@given(spans, st.floats(0, 60), st.floats(0, 10))
+def test_overlap_looks_only_where_it_must(rows: list[tuple[float, float]], start: float, length: float) -> None:
+    others, end = [], 0.0
+    for duration, gap in rows:
+        others.append(Region(end + gap, end + gap + duration))
+        end = others[-1].end
+    span = Region(start, start + length)
+    wanted = sum(max(0.0, min(span.end, other.end) - max(span.start, other.start)) for other in others)
+    assert overlap(span, others) == pytest.approx(wanted, abs=1e-9)
 
 
 def test_overlap_counts_seconds() -> None:

@@ -2,12 +2,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from stemscribe.speech import regions
 from stemscribe.speech.activity import HOP, Activity
-from stemscribe.speech.regions import find_regions, find_speech
+from stemscribe.speech.regions import RegionRules, find_regions, find_speech, usual_level
+from stemscribe.transcript import Region
 
 SILENT = -90.0
 
@@ -25,6 +27,35 @@ def activity(seconds: float, *voices: tuple[float, float, float, float], mix_db:
 
 def spans(found: Activity) -> list[tuple[float, float]]:
     return [(round(region.start, 1), round(region.end, 1)) for region in find_regions(found)]
+
+
+def runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+
+
+def at_once(activity: Activity, usual: float, rules: RegionRules) -> tuple[list[Region], list[Region]]:
+    """Regions and speech as `find_regions` and `find_speech` find them, from whole arrays, one rule after the other."""
+    speech = np.zeros(len(activity), np.bool_)
+    for start, stop in runs(activity.speech >= rules.release):
+        speech[start:stop] = (activity.speech[start:stop] >= rules.speech).any()
+    level = activity.vocals_db
+    loud = (level > rules.floor_db) & (level > usual - rules.below_usual_db)
+    voiced = speech | (loud & (level > activity.mix_db - rules.below_mix_db))
+    for start, stop in runs(~voiced):
+        if start > 0 and stop < len(voiced) and (stop - start) * HOP <= rules.bridge:
+            voiced[start:stop] = True
+    extra = round(rules.pad / HOP)
+    joined: list[tuple[int, int]] = []
+    for start, stop in runs(voiced):
+        if not speech[start:stop].any() and (stop - start) * HOP < rules.shortest:
+            continue
+        start, stop = max(0, start - extra), min(len(voiced), stop + extra)
+        if joined and (start - joined[-1][1]) * HOP <= rules.join:
+            start = joined.pop()[0]
+        joined.append((start, stop))
+    pieces = [piece for span in joined for piece in regions._cut(span, activity, rules.longest)]
+    return [Region(a * HOP, b * HOP) for a, b in pieces], [Region(a * HOP, b * HOP) for a, b in runs(speech)]
 
 
 def test_speech_is_found_with_room_around_it() -> None:
@@ -100,3 +131,37 @@ def test_regions_are_in_order_short_enough_and_hold_all_speech(
         assert region.duration <= 30.0
     for sure in find_speech(found):
         assert any(region.start <= sure.start and sure.start < region.end for region in regions)
+
+
+loudness = st.sampled_from([-90.0, -59.0, -40.0, -25.0, -10.0])
+steps = st.lists(
+    st.tuples(st.integers(1, 3) | st.integers(1, 300), loudness, loudness, st.sampled_from([0.0, 0.4, 0.9])),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(deadline=None)
+@given(steps, st.integers(3, 500))
+def test_streamed_equals_one_shot(rows: list[tuple[int, float, float, float]], part: int) -> None:
+    """However a film is parted, and wherever a voice begins or ends."""
+    lengths = [length for length, *_ in rows]
+    mix, vocals, chance = (
+        np.repeat(np.array(column, np.float32), lengths) for column in list(zip(*rows, strict=True))[1:]
+    )
+    found = Activity(chance, np.zeros_like(chance), mix, vocals)
+    rules = RegionRules(longest=8.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(regions, "_PART_HOPS", part)
+        wanted = at_once(found, usual_level(found, rules), rules)
+        assert (list(find_regions(found, rules)), list(find_speech(found, rules))) == wanted
+
+
+@given(arrays(np.float32, st.integers(0, 300), elements=st.floats(-100, 19, width=32)), st.integers(1, 100))
+def test_the_usual_level_is_a_percentile_to_a_hundredth_of_a_decibel(vocals: np.ndarray, percentile: int) -> None:
+    nothing = np.zeros_like(vocals)
+    rules = RegionRules(percentile=percentile)
+    found = usual_level(Activity(nothing, nothing, nothing, vocals), rules)
+    audible = vocals[vocals > rules.floor_db]
+    wanted = np.percentile(audible.astype(np.float64), percentile, method="inverted_cdf") if len(audible) else 0.0
+    assert found == pytest.approx(wanted, abs=0.0101)

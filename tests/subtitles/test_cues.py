@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from stemscribe.subtitles.cues import Cue, cues_of
+from stemscribe.subtitles import cues
+from stemscribe.subtitles.cues import Cue, cues_of, drafts
 from stemscribe.subtitles.rules import CueRules, milliseconds
+from stemscribe.subtitles.tokens import Joint, Token
 from stemscribe.transcript import Segment, Transcript, Word
 
 RULES = CueRules()
@@ -249,3 +253,55 @@ def test_the_lower_line_is_the_longer_one() -> None:
 def test_segments_out_of_order_are_put_in_order() -> None:
     late, early = Segment(9.0, 10.0, "late", "en"), Segment(1.0, 2.0, "early", "en")
     assert [cue.lines for cue in cues_of(Transcript("en", (late, early)))] == [("early",), ("late",)]
+
+
+def endless(words: int) -> Iterator[Token]:
+    """Talk without any pause, in which sentences end where they like."""
+    random = Random(0)
+    for index in range(words):
+        text = f"word{index % 70}" + "." * (random.random() < 0.1)
+        yield Token(text, 300 * index, 300 * index + random.randint(100, 300), Joint.SPACE, "en")
+
+
+def test_cues_are_there_while_talk_goes_on() -> None:
+    """What a film needs of memory is what is read before the first cue comes out."""
+    read = 0
+
+    def counted() -> Iterator[Token]:
+        nonlocal read
+        for token in endless(1_000_000):
+            read += 1
+            yield token
+
+    found = drafts(counted())
+    for _ in range(100):
+        before = read
+        next(found)
+        assert read - before <= 1000
+    assert read <= 2000
+
+
+@pytest.mark.parametrize("enough", [2, 3, 10, 50])
+def test_talk_that_is_cut_in_parts_is_cut_as_a_whole_would_be(enough: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cues, "_ENOUGH", 10**9)
+    whole = list(drafts(endless(700)))
+    monkeypatch.setattr(cues, "_ENOUGH", enough)
+    assert list(drafts(endless(700))) == whole
+
+
+def test_talk_without_any_rhythm_is_cut_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every word alike: each way to cut that begins a word later goes on for ever."""
+    monkeypatch.setattr(cues, "_ENOUGH", 30)
+    monkeypatch.setattr(cues, "_MOST", 200)
+    read = 0
+
+    def alike() -> Iterator[Token]:
+        nonlocal read
+        for read in range(1000):
+            yield Token("word", 300 * read, 300 * read + 300, Joint.SPACE, "en")
+
+    coming = drafts(alike())
+    found = [next(coming)]
+    assert read < 250
+    found += coming
+    assert " ".join(line for draft in found for line in draft.lines).split() == ["word"] * 1000

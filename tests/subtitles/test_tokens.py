@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from stemscribe.subtitles.tokens import Joint, Token, joined, tokens_of
+from collections.abc import Iterator
+from random import Random
+
+from stemscribe.subtitles.tokens import Joint, Token, joined, stream, tokens_of
 from stemscribe.transcript import Segment, Transcript, Word
 
 
@@ -61,3 +64,20 @@ def test_a_blank_word_does_not_decide_when_a_segment_begins() -> None:
     late = Segment(0.0, 9.5, "", "en", (Word(0.0, 0.1, " ", 0.9), Word(9.0, 9.5, " late", 0.9)))
     early = Segment(1.0, 2.0, " early", "en")
     assert joined(tokens_of(Transcript("en", (late, early)), room=42)) == "early late"
+
+
+def test_segments_out_of_order_are_put_in_order_while_they_come() -> None:
+    random = Random(0)
+    starts = [index + random.uniform(0.0, 10.0) for index in range(200)]
+    read = 0
+
+    def segments() -> Iterator[Segment]:
+        nonlocal read
+        for start in starts:
+            read += 1
+            yield Segment(start, start + 0.5, f"{start:.3f}", "en")
+
+    found = stream(segments(), 42, 10_000)
+    assert next(found).text == f"{min(starts):.3f}"
+    assert read < 40, "more of the film is held than has to be"
+    assert [f"{min(starts):.3f}", *(token.text for token in found)] == [f"{start:.3f}" for start in sorted(starts)]

@@ -30,7 +30,9 @@ def command(
             return
         console.answer(f"{status.job}  {status.state}  {status.workflow} of {legible(status.media)}")
         for stage in status.stages:
-            console.answer(f"  {stage.name:<18} {stage.status:<12} {stage.seconds:>9.1f}s  {legible(stage.error)}".rstrip())
+            console.answer(
+                f"  {stage.name:<18} {stage.status:<12} {stage.seconds:>9.1f}s  {legible(stage.error)}".rstrip()
+            )
         return
     everything = [status_of(folder) for folder in all_jobs(chosen.out_dir)]
     if as_json:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -48,6 +50,8 @@ KEPT = 50
 MIX = "mix"  # the artefact that all stages after the first can do with
 SEPARATION = "source_separation"
 
+LESS_MEMORY = "Give it more with --max-ram, or take less: a smaller --model, --engine onnx on a CPU."
+_MEMORY_MARGIN = 1.05  # a film has regions of 30 s; the rehearsal has one of 2.5 s
 _REGION: Seconds = 15.0  # a region of speech for so much of a film: talkative, as films go
 _OTHER_STAGES = 100.0  # what is neither separation nor recognition goes at least that many times as fast as the film
 _JOURNAL_SHARE = 4 / 3  # each window's tail is kept beside its finished frames
@@ -88,6 +92,7 @@ class Rehearsal:
         workflow: of the job.
         models: all that are needed are there.
         environments: the folder of virtual environments.
+        max_memory: the most memory, in bytes, that it may take; `None` for as much as there is.
     """
 
     folder: JobFolder
@@ -95,6 +100,7 @@ class Rehearsal:
     workflow: Workflow
     models: ModelStore
     environments: Path
+    max_memory: int | None = None
 
     def expectation(self, *, fresh: bool = False) -> Expectation:
         """What the job will need, found out by doing it in small; at once if that was done before.
@@ -138,6 +144,8 @@ class Rehearsal:
         return self.folder.path.parent / CACHE
 
     def _keep(self, path: Path, expected: Expectation) -> None:
+        if path.parent.is_symlink():  # out/ may be shared, and this name is known to everybody
+            return
         try:
             path.parent.mkdir(exist_ok=True)
         except OSError as error:
@@ -216,10 +224,12 @@ class Rehearsal:
     def _in_process(self, place: Path) -> Answer:
         names = self._model_names()
         request = Request(
+            asker=os.getpid(),
             folder=str(place.absolute()),
             models_dir=str(self.models.root.absolute()),
             catalog={name: spec for name, spec in self.models.catalog.items() if name in names},
             environments=str(self.environments.absolute()),
+            max_memory=self.max_memory,
         )
         command = [sys.executable, "-I", "-m", "stemscribe.pipeline.worker"]
         try:
@@ -263,18 +273,20 @@ class Rehearsal:
         film = _length(self._film, self._source)
         windows = film / answer.stride if answer.stride else 0.0
         seconds = windows * answer.pace.get("windows", 0.0) + film / _REGION * answer.pace.get("regions", 0.0)
-        return Expectation(film, seconds + film / _OTHER_STAGES, answer.peak_bytes, _disk(film, self.job))
+        memory = int(answer.peak_bytes * _MEMORY_MARGIN)
+        return Expectation(film, seconds + film / _OTHER_STAGES, memory, _disk(film, self.job))
 
     def _model_names(self) -> set[str]:
         return {name for step in self.workflow.steps for name in step.stage.models(self.job.options)}
 
 
-def check_fits(folder: JobFolder, expected: Expectation) -> None:
-    """Refuse a job that the machine cannot hold.
+def check_fits(folder: JobFolder, expected: Expectation, max_memory: int | None = None) -> None:
+    """Refuse a job that the machine cannot hold, or that would take more than it is given.
 
     Args:
         folder: of the job; what is in it need not be written again, and once there are stems the rest is small.
         expected: what the job needs.
+        max_memory: the most memory, in bytes, that it may take; `None` for as much as there is.
 
     Raises:
         StorageError: the disk is too full.
@@ -287,11 +299,31 @@ def check_fits(folder: JobFolder, expected: Expectation) -> None:
             f"This job needs {readable(needed)} on the disk of {folder.path.parent}, and {readable(free)} are free.",
             hint="Free some space, choose another folder with --out-dir, or use --force to begin all the same.",
         )
+    if max_memory is not None and max_memory < expected.memory_bytes:
+        raise StageError(
+            f"This job needs {readable(expected.memory_bytes)} of memory, and --max-ram allows {readable(max_memory)}.",
+            hint=f"{LESS_MEMORY} --force begins all the same.",
+        )
     if (available := available_memory()) < expected.memory_bytes:
         raise StageError(
             f"This job needs {readable(expected.memory_bytes)} of memory, and {readable(available)} are available.",
             hint="Close other programs, choose a smaller --model, or use --force to begin all the same.",
         )
+
+
+def check_models_fit(models: ModelStore, names: Iterable[str], max_memory: int) -> None:
+    """Refuse a model whose files alone are larger than what a job may take, before it is fetched.
+
+    Raises:
+        StageError: there is one; the message has both numbers.
+    """
+    for name in names:
+        if (size := models.spec(name).size) > max_memory:
+            raise StageError(
+                f"Model {name} alone takes {readable(size)} of memory or more,"
+                f" and --max-ram allows {readable(max_memory)}.",
+                hint=LESS_MEMORY,
+            )
 
 
 def _spoken(duration: Seconds) -> str:

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 _CGROUP = Path("/sys/fs/cgroup")
+_MMAP_THRESHOLD, _LARGE = -3, 1 << 20  # glibc's M_MMAP_THRESHOLD
+
+
+def give_memory_back() -> None:
+    """Have this process return every large block to the system as soon as nobody needs it.
+
+    Left alone, glibc keeps blocks of up to 32 MB for later once some of that size were freed, and holes between them:
+    with HTDemucs on OpenVINO 1101 MB at the peak and 1095 MB after it, instead of 1020 MB and 965 MB, and another
+    number in every run. It costs one or two per cent of the time. Other systems have nothing of the kind.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # musl has no such call
+            ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)
 
 
 def peak_memory() -> int:
@@ -26,10 +41,29 @@ def peak_memory() -> int:
     return own + children
 
 
-def _high_water_mark() -> int | None:
+def taken_memory() -> int:
+    """The most memory, in bytes, that this process and those of its children that live have taken so far.
+
+    Children that ended do not count: the rehearsal was one.
+    """
+    own = psutil.Process()
+    total = _most_taken(own)
+    for child in own.children(recursive=True):
+        with suppress(psutil.Error):  # it ended while we looked
+            total += _most_taken(child)
+    return total
+
+
+def _most_taken(process: psutil.Process) -> int:
+    """The peak of a process where the system tells it, else what it takes now."""
+    memory = process.memory_info()
+    return _high_water_mark(process.pid) or int(getattr(memory, "peak_wset", memory.rss))
+
+
+def _high_water_mark(process: int | str = "self") -> int | None:
     """Linux' own word for the peak: `ru_maxrss` begins at what the parent had taken when it started this process."""
     try:
-        lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
+        lines = (line.split() for line in Path(f"/proc/{process}/status").read_text().splitlines())
         return next(int(parts[1]) * 1024 for parts in lines if parts and parts[0] == "VmHWM:")
     except (OSError, StopIteration):
         return None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -20,7 +20,7 @@ from pathlib import Path
 from stemscribe.audio.probe import identity
 from stemscribe.environments.interpreter import is_there, python_in
 from stemscribe.environments.profile import CORE
-from stemscribe.errors import MediaError, StageError, StemscribeError
+from stemscribe.errors import MediaError, StageError, StemscribeError, UsageError
 from stemscribe.jobs.folder import JobFolder
 from stemscribe.jobs.job import Job, Options
 from stemscribe.jobs.manifest import ArtefactRecord, Dependencies, StageRecord
@@ -28,7 +28,7 @@ from stemscribe.models.store import ModelStore
 from stemscribe.pipeline.engines import choose_engine
 from stemscribe.pipeline.logs import logged_to
 from stemscribe.pipeline.receipt import dependencies, receipt
-from stemscribe.pipeline.rehearsal import Expectation, Rehearsal, check_fits
+from stemscribe.pipeline.rehearsal import LESS_MEMORY, Expectation, Rehearsal, check_fits, check_models_fit
 from stemscribe.pipeline.reporter import (
     JobCompleted,
     JobFailed,
@@ -42,12 +42,14 @@ from stemscribe.pipeline.reporter import (
     StageSkipped,
     StageStarted,
 )
+from stemscribe.pipeline.resources import give_memory_back, taken_memory
 from stemscribe.pipeline.reuse import as_taken_over, results_of_others, take_over
 from stemscribe.pipeline.stage import Progress, Stage, StageContext
 from stemscribe.pipeline.watchdog import PATIENCE, Watchdog
 from stemscribe.pipeline.workflows import Step, Workflow, workflow_named
-from stemscribe.records import flush_to_disk, is_unwritable, rename, replacing, storage_error
+from stemscribe.records import flush_to_disk, is_unwritable, make_folder, rename, replacing, storage_error
 from stemscribe.timebase import Seconds
+from stemscribe.wording import readable
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +88,7 @@ class Rules:
         reuse: whether what another job beside this one has made of the same is taken over.
         is_rehearsal: whether this run is itself one.
         patience: how long a stage may work without a sign of life.
+        max_memory: the most memory, in bytes, that the run may take; `None` for as much as there is.
     """
 
     rehearse: bool = True
@@ -93,6 +96,7 @@ class Rules:
     reuse: bool = True
     is_rehearsal: bool = False
     patience: Seconds = PATIENCE
+    max_memory: int | None = None
 
 
 def run(
@@ -146,6 +150,7 @@ def _opened(
     folder: JobFolder, models: ModelStore, environments: Path, report: Reporter, rules: Rules
 ) -> Iterator[_Run]:
     """A run of a job, for as long as nobody else may run it; what goes wrong in it is reported."""
+    give_memory_back()
     with folder.locked(), logged_to(folder.log_path):
         folder.sweep()
         job = folder.job
@@ -161,6 +166,8 @@ def _opened(
             log.debug("job %s failed: %s", job.id, error, exc_info=error)
             report(JobFailed(job.id, error.message, error.hint))
             raise
+        finally:
+            folder.sweep()  # once more: the rehearsal of a run that was killed may just have ended
 
 
 class _Run:
@@ -196,11 +203,18 @@ class _Run:
     def rehearse(self, *, fresh: bool = False) -> Expectation:
         """Find out by a rehearsal that the job will work, and that it fits."""
         self._check()
-        rehearsal = Rehearsal(self._folder, self._job, self._workflow, self._models, self._environments)
+        rehearsal = Rehearsal(
+            self._folder,
+            self._job,
+            self._workflow,
+            self._models,
+            self._environments,
+            None if self._rules.force else self._rules.max_memory,
+        )
         expected = rehearsal.expectation(fresh=fresh)
         self._report(Rehearsed(self._job.id, **asdict(expected)))
         if not self._rules.force:
-            check_fits(self._folder, expected)
+            check_fits(self._folder, expected, self._rules.max_memory)
         return expected
 
     def _rehearse_first(self) -> None:
@@ -217,7 +231,10 @@ class _Run:
         first = self._workflow.steps[0].stage
         if self._folder.manifest.stage(first.name).status != "completed":
             _check_film(self._job)
-        for name in self._all_models(self._job.options):
+        names = self._all_models(self._job.options)
+        if self._rules.max_memory is not None and not self._rules.force:
+            check_models_fit(self._models, names, self._rules.max_memory)
+        for name in names:
             self._models.fetch(name)
 
     def _step(self, position: int, step: Step) -> None:
@@ -267,10 +284,7 @@ class _Run:
                 drafts = _emptied(home / ".draft")
                 if not take_over(other, record, drafts):
                     continue
-                for artefact in record.artefacts:
-                    draft = drafts / Path(artefact.path).name
-                    flush_to_disk(draft)
-                    rename(draft, home / draft.name)
+                _give_names((drafts / Path(artefact.path).name for artefact in record.artefacts), home)
                 _remove(drafts)
             except OSError as error:
                 raise storage_error(home, error) from error
@@ -304,8 +318,9 @@ class _Run:
             failure = _hung(stage.name, self._rules.patience)
             self._report(StageFailed(stage.name, failure.message, failure.hint))
             log.error("❌ Stage %s: FAILED", stage.name)
-            log.error("%s", failure)
+            log.error("%s\n%s", failure.message, failure.hint)  # nobody above gets to say it
             self._record_if_possible(step, ended(status="failed", error=str(failure)))
+            self._report(JobFailed(self._job.id, failure.message, failure.hint))
 
         try:
             with Watchdog(self._rules.patience, despair) as watchdog:
@@ -341,7 +356,7 @@ class _Run:
         drafts, scratch = home / ".draft", home / ".scratch" / wanted[:16]
         try:
             _emptied(drafts)
-            scratch.mkdir(parents=True, exist_ok=True)
+            make_folder(scratch)
         except OSError as error:
             raise storage_error(home, error) from error
         context = StageContext(
@@ -351,18 +366,29 @@ class _Run:
             models={name: self._models.fetch(name) for name in stage.models(self._job.options)},
             environments=self._environments,
             scratch=scratch,
-            progress=_Throttle(lambda progress: self._report(StageProgressed(stage.name, progress)), watchdog.alive),
+            progress=_Throttle(lambda progress: self._progressed(stage.name, progress), watchdog.alive),
             rehearsal=self._rules.is_rehearsal,
         )
         stage.run(context)
+        if not stage.inputs:
+            _check_film(self._job)  # it may have been written to while it was read
         try:
-            for artefact in outputs:
-                flush_to_disk(context.outputs[artefact.name])
-                rename(context.outputs[artefact.name], home / artefact.file)
+            _give_names(context.outputs.values(), home)
             _remove(drafts)
             return tuple(self._folder.record_of(artefact.name, home / artefact.file) for artefact in outputs)
         except OSError as error:
             raise storage_error(home, error) from error
+
+    def _progressed(self, stage: str, progress: Progress) -> None:
+        """Tell it, and end a stage that has taken more memory than it may; what it has committed stays."""
+        self._report(StageProgressed(stage, progress))
+        limit = self._rules.max_memory
+        if limit is not None and (taken := taken_memory()) > limit:
+            kept = "" if self._rules.is_rehearsal else " What was computed is kept: the next run goes on from there."
+            raise StageError(
+                f"{readable(taken)} of memory were taken, and --max-ram allows {readable(limit)}.",
+                hint=LESS_MEMORY + kept,
+            )
 
     def _record(self, step: Step, record: StageRecord) -> None:
         self._folder.manifest = self._folder.manifest.with_stage(step.stage.name, record)
@@ -419,6 +445,8 @@ class _Throttle:
 
 def _as_failure(home: Path, stage: str, error: Exception) -> StemscribeError:
     """An error that can be told: those of the house as they are, all others with what they say."""
+    if isinstance(error, UsageError):  # what was asked for was found good; it is the world that has changed since
+        return StageError(error.message, hint=error.hint)
     if isinstance(error, StemscribeError):
         return error
     if isinstance(error, OSError) and is_unwritable(error):
@@ -439,6 +467,13 @@ def _hung(stage: str, patience: Seconds) -> StageError:
         hint="Run the job again: it goes on with what is done. If it hangs again, try --device cpu, and see whether"
         " the disks of the film and of the job answer.",
     )
+
+
+def _give_names(drafts: Iterable[Path], home: Path) -> None:
+    """Put files that are done where they belong, each whole or not at all."""
+    for draft in drafts:
+        flush_to_disk(draft)
+        rename(draft, home / draft.name)
 
 
 def _emptied(folder: Path) -> Path:

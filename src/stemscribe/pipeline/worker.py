@@ -34,16 +34,20 @@ class Request:
     """What to run.
 
     Attributes:
+        asker: the process that asks; without it, nobody reads the answer.
         folder: of the job.
         models_dir: the folder of models, all of them fetched.
         catalog: the models, by name.
         environments: the folder of virtual environments.
+        max_memory: the most memory, in bytes, that it may take; `None` for as much as there is.
     """
 
+    asker: int
     folder: str
     models_dir: str
     catalog: dict[str, ModelSpec]
     environments: str
+    max_memory: int | None = None
 
 
 @dataclass
@@ -96,8 +100,9 @@ def work(request: Request) -> Answer:
     answer = Answer()
     store = ModelStore(Path(request.models_dir), request.catalog, offline=True)
     folder = JobFolder(Path(request.folder))
+    rules = Rules(is_rehearsal=True, max_memory=request.max_memory)
     try:
-        made = run(folder, store, Path(request.environments), _Watch(answer), Rules(is_rehearsal=True)).artefacts
+        made = run(folder, store, Path(request.environments), _Watch(answer), rules).artefacts
         answer.stride = _stride(read_record(made["separation"], SeparationRecord)) if "separation" in made else 0.0
     except StemscribeError as error:
         answer.message, answer.hint = error.message, error.hint
@@ -109,19 +114,21 @@ def _stride(separation: SeparationRecord) -> Seconds:
     return to_seconds(separation.window_frames - separation.overlap_frames, separation.sample_rate)
 
 
-def _leave_with(parent: psutil.Process | None) -> None:
+def _leave_with(asker: psutil.Process | None) -> None:
     """End this process when the one that asked has died: nobody would read the answer."""
-    if parent is not None:
-        parent.wait()
+    if asker is not None:
+        asker.wait()
     os._exit(1)
 
 
 def main() -> None:
     """Serve one request; whatever libraries print goes to stderr, because stdout carries the answer."""
-    threading.Thread(target=_leave_with, args=(psutil.Process().parent(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
+    # It may have died before we came this far, and then we have another parent.
+    asker = next((one for one in psutil.Process().parents() if one.pid == request.asker), None)
+    threading.Thread(target=_leave_with, args=(asker,), daemon=True).start()
     with answers:
         answers.write(msgspec.json.encode(work(request)))
 

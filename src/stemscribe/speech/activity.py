@@ -3,7 +3,7 @@
 Silero VAD (snakers4/silero-vad, v6, MIT) gives a probability of speech for every 32 ms. It is asked about the mix and
 about the vocals: on film sound it misses whole lines of the mix that it hears well in the vocals. It was trained on
 speech, so that it is silent about most singing; the energy of the vocals knows of that. Everything is streamed: a
-film becomes a few numbers a hop, and is never held whole.
+film becomes four numbers a hop, which wait in two files, because those of ten hours are 18 MB.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -24,11 +25,24 @@ HOP: Seconds = HOP_FRAMES / SAMPLE_RATE
 MODEL_FILE = "silero_vad_v6.onnx"
 _CONTEXT_FRAMES = 64  # what the model sees of the hop before
 _SILENCE_DB = -100.0
+_FACTS = np.dtype([("speech", "<f4"), ("level", "<f4")])
+
+
+class Activities(Protocol):
+    """What is known of each hop of a film, to be looked at a span at a time."""
+
+    def __len__(self) -> int:
+        """How many hops there are."""
+        ...
+
+    def between(self, start: int, stop: int) -> Activity:
+        """The hops `start` ≤ n < `stop`, as far as there are any."""
+        ...
 
 
 @dataclass(frozen=True)
 class Activity:
-    """What is known of each hop of 32 ms. All arrays are `[hops]`.
+    """What is known of each hop of 32 ms of a span. All arrays are `[hops]`.
 
     Attributes:
         mix_speech: probability of speech in the mix.
@@ -47,6 +61,36 @@ class Activity:
         """The probability of speech, whichever of the two knows it."""
         best: Array = np.maximum(self.mix_speech, self.vocals_speech)
         return best
+
+    def __len__(self) -> int:
+        return len(self.vocals_db)
+
+    def between(self, start: int, stop: int) -> Activity:
+        span = slice(start, stop)
+        return Activity(self.mix_speech[span], self.vocals_speech[span], self.mix_db[span], self.vocals_db[span])
+
+
+class RecordedActivity:
+    """The activity of a whole film in two files, as `detect` leaves it.
+
+    Args:
+        mix: probabilities and levels of the mix, in turn.
+        vocals: those of the vocals.
+    """
+
+    def __init__(self, mix: Path, vocals: Path) -> None:
+        self._mix, self._vocals = mix, vocals
+        self._hops = min(path.stat().st_size for path in (mix, vocals)) // _FACTS.itemsize
+
+    def __len__(self) -> int:
+        return self._hops
+
+    def between(self, start: int, stop: int) -> Activity:
+        count = max(0, min(stop, self._hops) - start)
+        mix, vocals = (
+            np.fromfile(path, _FACTS, count, offset=start * _FACTS.itemsize) for path in (self._mix, self._vocals)
+        )
+        return Activity(mix["speech"], vocals["speech"], mix["level"], vocals["level"])
 
 
 class SpeechDetector:
@@ -84,18 +128,23 @@ def level_db(hops: Array) -> Array:
     return level
 
 
-def detect(detector: SpeechDetector, mix: Iterable[Array], vocals: Iterable[Array]) -> Activity:
-    """The activity of a whole film from two streams of mono blocks at 16 kHz."""
-    mix_speech, mix_db = _joined(detector.hear(mix))
-    vocals_speech, vocals_db = _joined(detector.hear(vocals))
-    hops = min(len(mix_db), len(vocals_db))
-    return Activity(mix_speech[:hops], vocals_speech[:hops], mix_db[:hops], vocals_db[:hops])
+def detect(detector: SpeechDetector, mix: Iterable[Array], vocals: Iterable[Array], folder: Path) -> RecordedActivity:
+    """The activity of a whole film from two streams of mono blocks at 16 kHz.
 
-
-def _joined(parts: Iterable[tuple[Array, Array]]) -> tuple[Array, Array]:
-    nothing = np.zeros(0, np.float32)
-    speech, level = zip((nothing, nothing), *parts, strict=True)
-    return np.concatenate(speech), np.concatenate(level)
+    Args:
+        detector: what tells speech.
+        mix: blocks of the mix, `[1, frames]`.
+        vocals: blocks of the vocals, `[1, frames]`.
+        folder: where the files go that hold it.
+    """
+    files = folder / "mix.hops", folder / "vocals.hops"
+    for path, blocks in zip(files, (mix, vocals), strict=True):
+        with path.open("wb") as file:
+            for speech, level in detector.hear(blocks):
+                facts = np.empty(len(level), _FACTS)
+                facts["speech"], facts["level"] = speech, level
+                file.write(facts.tobytes())
+    return RecordedActivity(*files)
 
 
 def _in_hops(blocks: Iterable[Array]) -> Iterator[Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -88,9 +89,15 @@ def judge(index: int, found: Iterable[Segment], speech: Sequence[Region]) -> Hea
     return Heard(index, tuple(segments), tuple(dropped))
 
 
-def overlap(span: Region | Segment, others: Iterable[Region]) -> float:
-    """How many seconds of a span the others cover, where they do not overlap each other."""
-    return sum(max(0.0, min(span.end, other.end) - max(span.start, other.start)) for other in others)
+def overlap(span: Region | Segment, others: Sequence[Region]) -> float:
+    """How many seconds of a span the others cover, which are in order and do not overlap each other."""
+    covered = 0.0
+    for index in range(bisect_right(others, span.start, key=lambda other: other.end), len(others)):
+        other = others[index]
+        if other.start >= span.end:
+            break
+        covered += max(0.0, min(span.end, other.end) - max(span.start, other.start))
+    return covered
 
 
 def _doubt(segment: Segment, speech: Sequence[Region]) -> str:

@@ -3,22 +3,28 @@
 A hop counts as voiced when the detector says so, or when the vocals are loud, both against their own level (a
 percentile of it, so that one shout does not silence the rest) and against the mix (what separation leaves behind of
 music alone is 20 dB or more below it). A line that is missed here is lost, and music that is let in is mostly
-recognised as nothing: so when in doubt, in.
+recognised as nothing: so when in doubt, in. All of it goes over the film a few minutes at a time.
 """
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from stemscribe.speech.activity import HOP, Activity
+from stemscribe.speech.activity import HOP, Activities, Activity
 from stemscribe.timebase import Seconds
 from stemscribe.transcript import Region
 
 Mask = npt.NDArray[np.bool_]
 Span = tuple[int, int]
+
+_PART_HOPS = 1 << 13  # four minutes
+_LEVELS_A_DB = 100
+_LEVELS = 120 * _LEVELS_A_DB
 
 
 @dataclass(frozen=True)
@@ -52,87 +58,113 @@ class RegionRules:
     longest: Seconds = 30.0
 
 
-def find_regions(activity: Activity, rules: RegionRules = RegionRules()) -> tuple[Region, ...]:
+def find_regions(activity: Activities, rules: RegionRules = RegionRules()) -> tuple[Region, ...]:
     """Where to listen: in order, without overlap, none longer than `rules.longest`."""
-    speech = speech_hops(activity, rules)
-    loud = loud_hops(activity, rules)
-    spans = [span for span in _spans(_bridged(speech | loud, rules.bridge)) if _counts(span, speech, rules)]
-    spans = _joined(_padded(spans, len(speech), rules.pad), rules.join)
-    pieces = [piece for span in spans for piece in _cut(span, activity.vocals_db, rules.longest)]
+    voiced = heapq.merge(_speech(activity, rules), _loud(activity, rules))
+    spans = _joined(voiced, rules.bridge)
+    counted = (
+        (start, stop)
+        for (start, stop), is_speech in _touched(spans, _speech(activity, rules))
+        if is_speech or (stop - start) * HOP >= rules.shortest
+    )
+    together = _joined(_padded(counted, len(activity), rules.pad), rules.join)
+    pieces = (piece for span in together for piece in _cut(span, activity, rules.longest))
     return tuple(Region(start * HOP, stop * HOP) for start, stop in pieces)
 
 
-def find_speech(activity: Activity, rules: RegionRules = RegionRules()) -> tuple[Region, ...]:
+def find_speech(activity: Activities, rules: RegionRules = RegionRules()) -> tuple[Region, ...]:
     """Where the detector itself is sure of speech: the evidence that text is judged by."""
-    return tuple(Region(start * HOP, stop * HOP) for start, stop in _spans(speech_hops(activity, rules)))
+    return tuple(Region(start * HOP, stop * HOP) for start, stop in _speech(activity, rules))
 
 
-def speech_hops(activity: Activity, rules: RegionRules) -> Mask:
-    """The hops in which the detector hears speech, with hysteresis."""
-    possible = activity.speech >= rules.release
-    sure = activity.speech >= rules.speech
-    mask: Mask = np.zeros(len(possible), np.bool_)
-    for start, stop in _spans(possible):
-        mask[start:stop] = sure[start:stop].any()
-    return mask
+def _speech(activity: Activities, rules: RegionRules) -> Iterator[Span]:
+    """Where the detector hears speech, with hysteresis: where it may be, if somewhere within that it surely is."""
+    possible = _spans(part.speech >= rules.release for part in _parts(activity))
+    sure = _spans(part.speech >= rules.speech for part in _parts(activity))
+    return (span for span, is_sure in _touched(possible, sure) if is_sure)
 
 
-def loud_hops(activity: Activity, rules: RegionRules) -> Mask:
-    """The hops in which the vocals are loud against their own usual level and against the mix."""
-    level = activity.vocals_db
-    audible = level > rules.floor_db
-    usual = float(np.percentile(level[audible], rules.percentile)) if audible.any() else 0.0
-    loud = level > usual - rules.below_usual_db
-    heard = level > activity.mix_db - rules.below_mix_db
-    return np.asarray(audible & loud & heard, dtype=np.bool_)
+def _loud(activity: Activities, rules: RegionRules) -> Iterator[Span]:
+    """Where the vocals are loud against their own usual level and against the mix."""
+    quietest = max(rules.floor_db, usual_level(activity, rules) - rules.below_usual_db)
+    return _spans(
+        (part.vocals_db > quietest) & (part.vocals_db > part.mix_db - rules.below_mix_db) for part in _parts(activity)
+    )
 
 
-def _spans(mask: Mask) -> list[Span]:
-    """The runs of true values, as half-open spans."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+def usual_level(activity: Activities, rules: RegionRules) -> float:
+    """The percentile of the level of vocals above the floor, to a hundredth of a dB; 0 where there are none."""
+    counts = np.zeros(_LEVELS, np.int64)
+    for part in _parts(activity):
+        above = (part.vocals_db[part.vocals_db > rules.floor_db] - rules.floor_db) * _LEVELS_A_DB
+        counts += np.bincount(np.minimum(above.astype(np.int64), _LEVELS - 1), minlength=_LEVELS)
+    total = int(counts.sum())
+    if not total:
+        return 0.0
+    level = int(np.searchsorted(np.cumsum(counts), total * rules.percentile / 100))
+    return rules.floor_db + (level + 0.5) / _LEVELS_A_DB
 
 
-def _bridged(mask: Mask, longest_gap: Seconds) -> Mask:
-    bridged: Mask = mask.copy()
-    for start, stop in _spans(~mask):
-        inner = start > 0 and stop < len(mask)
-        if inner and (stop - start) * HOP <= longest_gap:
-            bridged[start:stop] = True
-    return bridged
+def _parts(activity: Activities) -> Iterator[Activity]:
+    """A film a few minutes at a time."""
+    return (activity.between(start, start + _PART_HOPS) for start in range(0, len(activity), _PART_HOPS))
 
 
-def _counts(span: Span, speech: Mask, rules: RegionRules) -> bool:
-    start, stop = span
-    return bool(speech[start:stop].any()) or (stop - start) * HOP >= rules.shortest
+def _spans(masks: Iterable[Mask]) -> Iterator[Span]:
+    """The runs of true values in masks that follow each other, as half-open spans."""
+    position, opened = 0, None
+    for mask in masks:
+        edges = np.flatnonzero(np.diff(mask, prepend=opened is not None))
+        for edge in edges.tolist():
+            if opened is None:
+                opened = position + edge
+            else:
+                yield opened, position + edge
+                opened = None
+        position += len(mask)
+    if opened is not None:
+        yield opened, position
 
 
-def _padded(spans: list[Span], hops: int, pad: Seconds) -> list[Span]:
-    extra = round(pad / HOP)
-    return [(max(0, start - extra), min(hops, stop + extra)) for start, stop in spans]
-
-
-def _joined(spans: list[Span], gap: Seconds) -> list[Span]:
-    joined: list[Span] = []
+def _touched(spans: Iterable[Span], others: Iterable[Span]) -> Iterator[tuple[Span, bool]]:
+    """Each span, and whether one of the others has a part in it; both in order and without overlap."""
+    rest = iter(others)
+    other = next(rest, None)
     for start, stop in spans:
-        if joined and (start - joined[-1][1]) * HOP <= gap:
-            joined[-1] = (joined[-1][0], stop)
+        while other is not None and other[1] <= start:
+            other = next(rest, None)
+        yield (start, stop), other is not None and other[0] < stop
+
+
+def _padded(spans: Iterable[Span], hops: int, pad: Seconds) -> Iterator[Span]:
+    extra = round(pad / HOP)
+    return ((max(0, start - extra), min(hops, stop + extra)) for start, stop in spans)
+
+
+def _joined(spans: Iterable[Span], gap: Seconds) -> Iterator[Span]:
+    """Spans in order of their starts, joined where they overlap or no more than a gap is between them."""
+    joined: Span | None = None
+    for start, stop in spans:
+        if joined is not None and (start - joined[1]) * HOP <= gap:
+            joined = joined[0], max(joined[1], stop)
         else:
-            joined.append((start, stop))
-    return joined
+            if joined is not None:
+                yield joined
+            joined = start, stop
+    if joined is not None:
+        yield joined
 
 
-def _cut(span: Span, vocals_db: npt.NDArray[np.float32], longest: Seconds) -> list[Span]:
+def _cut(span: Span, activity: Activities, longest: Seconds) -> Iterator[Span]:
     """A span in pieces of at most `longest`, cut where the vocals are quietest in the second half of each piece."""
     start, stop = span
     limit = int(longest / HOP)
-    pieces: list[Span] = []
     while stop - start > limit:
         first, last = start + limit // 2, min(start + limit, stop - limit // 4)  # no slivers at the end either
-        cut = first + int(np.argmin(_smoothed(vocals_db[first:last])))
-        pieces.append((start, cut))
+        cut = first + int(np.argmin(_smoothed(activity.between(first, last).vocals_db)))
+        yield start, cut
         start = cut
-    return [*pieces, (start, stop)]
+    yield start, stop
 
 
 def _smoothed(level: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -9,7 +9,7 @@ takes every line with two times in it for a timing line when it reads.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 import pysubs2
@@ -22,18 +22,36 @@ NEW_LINE = r"\N"
 TIME_IN_TEXT = re.compile(r"(\d):(?=\d{1,2}[.,]\d)")
 
 
-def serialise(cues: Iterable[Cue], file_format: Format, replacements: Mapping[str, str]) -> str:
-    """The whole file; its lines, the last one too, end in a plain line feed.
+def serialise(cues: Iterable[Cue], file_format: Format, replacements: Mapping[str, str]) -> Iterator[str]:
+    """The whole file piece by piece; its lines, the last one too, end in a plain line feed.
 
     Args:
         cues: what to write, in order.
         file_format: pysubs2's name of the format.
         replacements: what to write in place of characters that mean something in it.
     """
-    table = str.maketrans({"\\": "∖", **replacements})
+    waiting = ""
+    for block in _blocks(cues, file_format, str.maketrans({"\\": "∖", **replacements})):
+        body = block.rstrip("\n")
+        yield waiting + body
+        waiting = block[len(body) :]
+    if waiting:
+        yield "\n"
+
+
+def _blocks(cues: Iterable[Cue], file_format: Format, table: Mapping[int, str]) -> Iterator[str]:
+    """What stands before all cues, if anything, then each cue with its number and the empty line after it."""
+    head = pysubs2.SSAFile().to_string(file_format)
+    if head:
+        yield head
+    number = 1
     subtitles = pysubs2.SSAFile()
     for cue in cues:
         text = NEW_LINE.join(TIME_IN_TEXT.sub(r"\1∶", line).translate(table) for line in cue.lines)
-        subtitles.append(pysubs2.SSAEvent(start=milliseconds(cue.start), end=milliseconds(cue.end), text=text))
-    body = subtitles.to_string(file_format, keep_ssa_tags=True).rstrip("\n")
-    return f"{body}\n" if body else ""
+        subtitles.events = [
+            pysubs2.SSAEvent(start=milliseconds(cue.start), end=milliseconds(cue.end), text=text)
+        ]  # one at a time: thousands of them would be most of what a long film needs
+        block = subtitles.to_string(file_format, keep_ssa_tags=True).removeprefix(head)
+        if block:
+            yield f"{number}{block.removeprefix('1')}"
+            number += 1

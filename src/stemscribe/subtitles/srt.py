@@ -6,7 +6,7 @@ written with characters that look alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from stemscribe.subtitles.cues import Cue
 from stemscribe.subtitles.serialise import serialise
@@ -20,4 +20,9 @@ def render(cues: Iterable[Cue]) -> str:
     >>> render([Cue(1.0, 2.5, ("Yes.",))])
     '1\n00:00:01,000 --> 00:00:02,500\nYes.\n'
     """
+    return "".join(pieces(cues))
+
+
+def pieces(cues: Iterable[Cue]) -> Iterator[str]:
+    """What `render` gives, piece by piece."""
     return serialise(cues, "srt", LOOK_ALIKES)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 
 from stemscribe.subtitles.breaks import silence
 from stemscribe.subtitles.rules import MILLISECOND_RATE, milliseconds
-from stemscribe.subtitles.tokens import Token, joined, tokens_of
+from stemscribe.subtitles.tokens import Token, stream
 from stemscribe.timebase import Seconds, clock, to_seconds
 from stemscribe.transcript import Transcript
 
@@ -19,22 +20,22 @@ def render(transcript: Transcript, *, pause: Seconds = 2.0, times: bool = False)
         pause: a silence longer than this begins a paragraph.
         times: put the time in front of each paragraph, as in `[1:02:05]`.
     """
-    lines = [
-        _stamp(paragraph) * times + joined(paragraph) for paragraph in _paragraphs(transcript, milliseconds(pause))
-    ]
-    return "\n\n".join(lines) + "\n" * bool(lines)
+    return "".join(pieces(stream(transcript.segments, sys.maxsize, sys.maxsize), pause=pause, times=times))
 
 
-def _paragraphs(transcript: Transcript, pause: int) -> list[list[Token]]:
-    paragraphs: list[list[Token]] = []
-    for token in tokens_of(transcript, room=sys.maxsize):
-        if paragraphs and silence(paragraphs[-1][-1], token) <= pause:
-            paragraphs[-1].append(token)
+def pieces(tokens: Iterable[Token], *, pause: Seconds = 2.0, times: bool = False) -> Iterator[str]:
+    """What `render` gives, piece by piece, of tokens that come one at a time."""
+    before: Token | None = None
+    for token in tokens:
+        if before is not None and silence(before, token) <= milliseconds(pause):
+            yield " " * token.space + token.text
         else:
-            paragraphs.append([token])
-    return paragraphs
+            yield "\n\n" * (before is not None) + _stamp(token) * times + token.text
+        before = token
+    if before is not None:
+        yield "\n"
 
 
-def _stamp(paragraph: list[Token]) -> str:
+def _stamp(token: Token) -> str:
     """When a paragraph begins, in whole seconds: the milliseconds of the clock are cut off."""
-    return f"[{clock(to_seconds(paragraph[0].start, MILLISECOND_RATE))[: -len('.000')]}] "
+    return f"[{clock(to_seconds(token.start, MILLISECOND_RATE))[: -len('.000')]}] "

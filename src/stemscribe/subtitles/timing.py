@@ -5,6 +5,7 @@ Whole milliseconds, so that what is promised here is what stands in the file.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from stemscribe.subtitles.rules import MILLISECOND_RATE, CueRules, milliseconds
@@ -19,43 +20,75 @@ class Speech:
     characters: int
 
 
+@dataclass
+class Extent:
+    """What must be known of all speech before the first cue can be timed.
+
+    Attributes:
+        cues: how many there are.
+        start: of the first one.
+        end: the latest of all.
+    """
+
+    cues: int = 0
+    start: int = 0
+    end: int = 0
+
+    def add(self, speech: Speech) -> None:
+        """Count a cue in."""
+        if not self.cues:
+            self.start = speech.start
+        self.cues += 1
+        self.end = max(self.end, speech.end)
+
+
 def schedule(spoken: list[Speech], rules: CueRules) -> list[tuple[int, int]]:
+    """What `scheduled` gives, of cues that are all there."""
+    extent = Extent()
+    for speech in spoken:
+        extent.add(speech)
+    return list(scheduled(spoken, extent, rules))
+
+
+def scheduled(spoken: Iterable[Speech], extent: Extent, rules: CueRules) -> Iterator[tuple[int, int]]:
     """The start and end of each cue, in milliseconds.
 
     A cue begins with its first word, or later where the one before needs its shortest time; only where the end of the
     film's speech leaves no room, it begins earlier. It ends with its last word, or later where the silence after it
     allows.
 
-    Returns:
+    Args:
+        spoken: the cues, one at a time.
+        extent: of all of them.
+        rules: what a cue may be.
+
+    Yields:
         As many pairs as `spoken`, in its order, without overlap, within the first start and the last end +
         `rules.shortest`, each `rules.shortest` to `rules.longest` long. Only where the whole span is too short to
         give each cue `shortest` do all get an equal share at the least (and 1 ms, even if that exceeds the span).
     """
-    if not spoken:
-        return []
-    span_end = max(speech.end for speech in spoken) + milliseconds(rules.shortest)
-    room = (span_end - spoken[0].start) // len(spoken)
-    shortest = max(1, min(milliseconds(rules.shortest), room))
-    span_end = max(span_end, spoken[0].start + shortest * len(spoken))
-    limits = [*_starts(spoken, shortest, span_end), span_end]
-    return [
-        (
-            limits[index],
-            _end(speech, limits[index], shortest, limits[index + 1], rules, is_last=index + 1 == len(spoken)),
-        )
-        for index, speech in enumerate(spoken)
-    ]
+    shortest = milliseconds(rules.shortest)
+    shortest = max(1, min(shortest, (extent.end + shortest - extent.start) // max(1, extent.cues)))
+    span_end = max(extent.end + milliseconds(rules.shortest), extent.start + shortest * extent.cues)
+    held: tuple[Speech, int] | None = None
+    for speech, start in _starts(spoken, shortest, span_end - shortest * extent.cues):
+        if held is not None:
+            yield held[1], _end(*held, shortest, start, rules, is_last=False)
+        held = speech, start
+    if held is not None:
+        yield held[1], _end(*held, shortest, span_end, rules, is_last=True)
 
 
-def _starts(spoken: list[Speech], shortest: int, span_end: int) -> list[int]:
-    """Starts at least `shortest` apart: pushed later first, then back, from the end, where they went too far."""
-    starts: list[int] = []
+def _starts(spoken: Iterable[Speech], shortest: int, latest: int) -> Iterator[tuple[Speech, int]]:
+    """Starts at least `shortest` apart: pushed later where they must be, but none later than leaves room for the rest.
+
+    `latest` is the last moment at which the first cue may begin, the next one `shortest` later, and so on.
+    """
+    earliest: int | None = None
     for speech in spoken:
-        starts.append(max(speech.start, starts[-1] + shortest) if starts else speech.start)
-    limit = span_end
-    for index in reversed(range(len(starts))):
-        limit = starts[index] = min(starts[index], limit - shortest)
-    return starts
+        earliest = speech.start if earliest is None else max(speech.start, earliest)
+        yield speech, min(earliest, latest)
+        earliest, latest = earliest + shortest, latest + shortest
 
 
 def _end(speech: Speech, start: int, shortest: int, limit: int, rules: CueRules, *, is_last: bool) -> int:

@@ -8,7 +8,9 @@ segment starts no earlier than the one before it.
 from __future__ import annotations
 
 import enum
+import heapq
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -59,9 +61,27 @@ class _Span:
 
 def tokens_of(transcript: Transcript, room: int) -> list[Token]:
     """All that was said, segment after segment in order of their first tokens, in tokens of at most `room` cells."""
-    segments = [list(_segment_tokens(segment, room)) for segment in transcript.segments]
-    spoken = sorted((tokens for tokens in segments if tokens), key=lambda tokens: tokens[0].start)
-    return [token for tokens in spoken for token in tokens]
+    return list(stream(transcript.segments, room, sys.maxsize))
+
+
+def stream(segments: Iterable[Segment], room: int, disorder: int) -> Iterator[Token]:
+    """What `tokens_of` gives, of segments that come one at a time.
+
+    Args:
+        segments: in any order in which none begins more than `disorder` milliseconds before one that came earlier.
+        room: in cells; no token is wider.
+        disorder: in milliseconds; so much of the film is held.
+    """
+    waiting: list[tuple[int, int, list[Token]]] = []
+    latest = 0
+    for index, segment in enumerate(segments):
+        if tokens := list(_segment_tokens(segment, room)):
+            heapq.heappush(waiting, (tokens[0].start, index, tokens))
+            latest = max(latest, tokens[0].start)
+        while waiting and waiting[0][0] < latest - disorder:
+            yield from heapq.heappop(waiting)[-1]
+    while waiting:
+        yield from heapq.heappop(waiting)[-1]
 
 
 def joined(tokens: Iterable[Token]) -> str:

@@ -6,7 +6,7 @@ cue, out of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from stemscribe.subtitles.cues import Cue
 from stemscribe.subtitles.serialise import serialise
@@ -20,4 +20,9 @@ def render(cues: Iterable[Cue]) -> str:
     >>> render([])
     'WEBVTT\n'
     """
+    return "".join(pieces(cues))
+
+
+def pieces(cues: Iterable[Cue]) -> Iterator[str]:
+    """What `render` gives, piece by piece."""
     return serialise(cues, "vtt", ESCAPES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -18,7 +19,8 @@ from stemscribe.languages import AUTO
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
 from stemscribe.pipeline.stages.levels import NEEDED, open_at_film_level
 from stemscribe.pipeline.stages.speech_detection import Regions
-from stemscribe.records import Lines, read_record, write_record
+from stemscribe.records import Lines, read_record
+from stemscribe.rows import write_rows
 from stemscribe.speech.faster_whisper import SAMPLE_RATE, FasterWhisper, Hearing
 from stemscribe.speech.recognition import DOUBTFUL_LOG_PROBABILITY, Heard, Recognition, find_language, judge
 from stemscribe.timebase import to_frames
@@ -54,17 +56,23 @@ class Asr:
         ):
             recogniser = _Recogniser(context, source)
             spoken = _language(context, recogniser, found, lines)
-            heard = _hear_all(context, recogniser, found, spoken.code, lines)
-        recognition = Recognition(
-            language=spoken.code,
-            language_probability=spoken.probability,
-            model=context.options.model,
-            segments=tuple(segment for region in heard for segment in region.segments),
-            dropped=tuple(dropped for region in heard for dropped in region.dropped),
-        )
-        words = sum(len(segment.text.split()) for segment in recognition.segments)
-        log.info("%d words in %d segments, %d dropped", words, len(recognition.segments), len(recognition.dropped))
-        write_record(context.outputs["segments"], recognition)
+            _hear_all(context, recogniser, found, spoken.code, lines)
+            write_rows(
+                context.outputs["segments"],
+                Recognition(spoken.code, spoken.probability, context.options.model, (), ()),
+                segments=(segment for heard in _heard(lines) for segment in heard.segments),
+                dropped=(dropped for heard in _heard(lines) for dropped in heard.dropped),
+            )
+            _tell(lines)
+
+
+def _tell(lines: Lines) -> None:
+    words = segments = dropped = 0
+    for heard in _heard(lines):
+        words += sum(len(segment.text.split()) for segment in heard.segments)
+        segments += len(heard.segments)
+        dropped += len(heard.dropped)
+    log.info("%d words in %d segments, %d dropped", words, segments, dropped)
 
 
 class _Recogniser:
@@ -112,22 +120,25 @@ def _language(context: StageContext, recogniser: _Recogniser, found: Regions, li
     return spoken
 
 
-def _hear_all(
-    context: StageContext, recogniser: _Recogniser, found: Regions, language: str, lines: Lines
-) -> list[Heard]:
+def _heard(lines: Lines) -> Iterator[Heard]:
+    """What came of each region so far, read anew: a film of ten hours has a hundred thousand words."""
+    decoder = msgspec.json.Decoder(Heard)
+    return (decoder.decode(lines.entries[index]) for index in range(1, len(lines.entries)))
+
+
+def _hear_all(context: StageContext, recogniser: _Recogniser, found: Regions, language: str, lines: Lines) -> None:
     """Hear every region that was not heard before, and keep each as soon as it is."""
     hearing = Hearing(language, context.options.asr_audio)
-    heard = [msgspec.json.decode(entry, type=Heard) for entry in lines.entries[1:]]
-    if heard:
-        log.info("%d of %d regions were already heard", len(heard), len(found.regions))
-    if len(heard) < len(found.regions):
+    before = len(lines.entries) - 1  # the first entry is the language
+    if before:
+        log.info("%d of %d regions were already heard", before, len(found.regions))
+    if before < len(found.regions):
         _ = recogniser.model  # loaded before the first report, so that reports tell the speed
-    for index in range(len(heard), len(found.regions)):
+    for index in range(before, len(found.regions)):
         region = found.regions[index]
         context.progress(Progress(index, len(found.regions), "regions", region.start))
         segments = recogniser.model.hear(recogniser.audio(region), hearing)
-        heard.append(judge(index, (segment.moved(region.start) for segment in segments), found.speech))
-        lines.append(msgspec.json.encode(heard[-1]))
+        heard = judge(index, (segment.moved(region.start) for segment in segments), found.speech)
+        lines.append(msgspec.json.encode(heard))
     film = found.regions[-1].end if found.regions else 0.0
     context.progress(Progress(len(found.regions), len(found.regions), "regions", film))
-    return heard

@@ -36,7 +36,7 @@ class SpeechDetection:
     """Finds voices from the energy of the vocals and from a speech detector on the mix and the vocals."""
 
     name = "speech_detection"
-    version = 1
+    version = 2
     depends_on = ()
     parameters: ClassVar[dict[str, object]] = asdict(RegionRules())
     inputs = NEEDED
@@ -54,7 +54,8 @@ class SpeechDetection:
         detector = SpeechDetector(context.models[MODEL])
         with open_at_film_level(context, "mix") as mix, open_at_film_level(context, "vocals") as vocals:
             total = to_seconds(mix.frames, mix.sample_rate)
-            activity = detect(detector, _counted(context, mix, 0.0, total), _counted(context, vocals, total, total))
+            blocks = _counted(context, mix, 0.0, total), _counted(context, vocals, total, total)
+            activity = detect(detector, *blocks, context.scratch)
         found = Regions(find_regions(activity), find_speech(activity))
         if context.rehearsal and not found.regions:
             found = Regions((Region(0.0, total),), ())  # or speech recognition would have nothing to do

@@ -1,0 +1,59 @@
+"""What a process and its children have taken."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from stemscribe.pipeline.resources import peak_memory, taken_memory
+
+MB = 10**6
+TAKE = "import sys; taken = b'x' * 200_000_000; print('taken', flush=True); sys.stdin.read()"
+
+
+def test_children_count_while_they_live() -> None:
+    before = taken_memory()
+    with subprocess.Popen([sys.executable, "-c", TAKE], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline().strip() == b"taken"
+        assert taken_memory() - before > 190 * MB
+        child.communicate()
+    assert taken_memory() - before < 100 * MB
+    assert peak_memory() > before
+
+
+FRAGMENTS = """
+import psutil
+from stemscribe.pipeline.resources import give_memory_back
+if {given_back}:
+    give_memory_back()
+memory = lambda: psutil.Process().memory_info().rss
+before = memory()
+block = b"x" * 30_000_000
+del block
+block = b"x" * 20_000_000
+kept = b"x" * 10_000
+del block
+print(memory() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is glibc that keeps what is freed")
+def test_large_blocks_are_given_back() -> None:
+    left = []
+    for given_back in (False, True):
+        command = [sys.executable, "-c", FRAGMENTS.format(given_back=given_back)]
+        left.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    assert left[1] < 2 * MB < 10 * MB < left[0]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS tells of children what they take now")
+def test_what_was_taken_and_given_back_counts() -> None:
+    script = (
+        "from stemscribe.pipeline.resources import taken_memory\n"
+        "taken = b'x' * 300_000_000\ndel taken\nprint(taken_memory())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 300 * MB
