@@ -400,10 +400,7 @@ def test_a_stage_that_hangs_is_ended_and_recorded(folder: JobFolder) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=40)
     assert done.returncode == 1
-    assert (
-        "[ERROR] one has shown no sign of life for 0.025 minutes, and was ended.\n        Run the job again"
-        in done.stderr
-    )
+    assert "[ERROR] one has shown no sign of life for 0.025 minutes, and was ended.\nRun the job again" in done.stderr
     record = folder.manifest.stage("one")
     assert record.status == "failed"
     assert "no sign of life" in record.error
