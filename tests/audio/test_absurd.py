@@ -25,11 +25,12 @@ RATE = 44100
 MOST_SECONDS = 20  # of processor time; all take below two
 MOST_BYTES = 500 << 20
 TRY = """
-import json, resource, sys, time
+import json, sys
 from pathlib import Path
 from stemscribe.audio.mix import write_mix
 from stemscribe.audio.probe import check_decodable, probe
 from stemscribe.errors import StemscribeError
+from stemscribe.pipeline.resources import peak_memory
 
 film, number = Path(sys.argv[1]), sys.argv[2]
 told = {}
@@ -40,7 +41,7 @@ try:
     told["frames"] = write_mix(film, track, Path(sys.argv[3]), 44100).frames
 except StemscribeError as error:
     told.update(message=error.message, hint=error.hint)
-told["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+told["peak"] = peak_memory()
 print(json.dumps(told))
 """
 

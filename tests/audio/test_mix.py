@@ -54,15 +54,15 @@ def test_less_than_a_frame_is_no_sound(tmp_path: Path) -> None:
 
 
 PEAK = """
-import resource, sys
+import sys
 from pathlib import Path
 from stemscribe.audio.mix import write_mix
 from stemscribe.audio.probe import probe
 from stemscribe.audio.source import AudioSource
-from stemscribe.errors import NoAudioError
+from stemscribe.pipeline.resources import peak_memory
 film = Path(sys.argv[1])
 write_mix(film, probe(film).tracks[0], film.with_suffix(".flac"), 44100)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_memory())
 """
 
 

@@ -168,14 +168,15 @@ def test_what_stands_around_a_member_is_bounded(tarball, fetched, monkeypatch):
 
 
 BOMB = """
-import resource, sys
+import sys
 from pathlib import Path
 from stemscribe.models.sources import SourceError, archives
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from stemscribe.pipeline.resources import peak_memory
+before = peak_memory()
 try:
     list(archives._tar_member(Path(sys.argv[1]), "package/model.bin"))
 except SourceError as error:
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, error)
+    print((peak_memory() - before) // 2**20, error)
 """
 
 
