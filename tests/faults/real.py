@@ -18,8 +18,15 @@ from pathlib import Path
 from .place import Run, hashes
 from .report import Real
 
-KILLS = 20
-IN_REHEARSAL = 4  # the first ones; what a rehearsal has done counts only when it has ended
+# What a run has to say before it is killed at random, and how often: in the rehearsal, anywhere after it (most of that
+# is separation), and in the stages that come at the end, which are short.
+MOMENTS = (
+    *["Rehearsing"] * 4,
+    *["STARTING"] * 11,
+    "Stage speech_detection: STARTING",
+    *["Stage asr: STARTING"] * 3,
+    "Stage export: STARTING",
+)
 FILM = Path(__file__).parents[3] / "shared" / "corpus" / "video" / "sintel_trailer.mp4"
 _MAIN = "from stemscribe.cli.app import main; main()"
 _LIMIT = 1800.0
@@ -40,20 +47,13 @@ def killed_for_real(folder: Path, models: Path, seed: int, tell: Callable[[str],
     tell(f"{FILM.name}, undisturbed...")
     place.finish(undisturbed)
     whole = hashes(undisturbed)
-    manifest = json.loads((undisturbed / "manifest.json").read_bytes())
-    work = sum(stage["seconds"] for stage in manifest["stages"].values())
-    log = (undisturbed / "pipeline.log").read_text(encoding="utf-8")
-    rehearsal = float(re.findall(r"rehearsed in ([\d.]+) s", log)[0])
+    longest = _lengths(undisturbed)
     disturbed = place.job("disturbed")
     met: Counter[str] = Counter()
     differing: set[str] = set()
     again = committed = 0
-    while (kills := sum(met.values())) < KILLS:
-        if kills < IN_REHEARSAL:
-            run = place.killed(disturbed, chance.uniform(0.0, rehearsal))
-        else:
-            # Long enough that the kills go through all of the film, short enough that few of them come too late.
-            run = place.killed(disturbed, chance.uniform(0.0, work / 6), after_rehearsal=True)
+    while (kills := sum(met.values())) < len(MOMENTS):
+        run = place.killed(disturbed, MOMENTS[kills], chance.uniform(0.0, longest[MOMENTS[kills]]))
         if run.code == 0:  # it came to its end: another job, and the kills go on
             differing |= _differing(whole, disturbed)
             shutil.rmtree(disturbed)
@@ -63,14 +63,23 @@ def killed_for_real(folder: Path, models: Path, seed: int, tell: Callable[[str],
         first, last = _windows(run)
         again += max(0, committed - first) if first is not None else 0
         committed = last if last is not None else committed
-        tell(f"killed in {_moment(run)}, {sum(met.values())} of {KILLS}")
+        tell(f"killed in {_moment(run)}, {sum(met.values())} of {len(MOMENTS)}")
     place.finish(disturbed)
     differing |= _differing(whole, disturbed)
     windows = json.loads((undisturbed / "99_source_separation" / "separation.json").read_bytes())["windows"]
     seconds = round(time.monotonic() - started, 1)
     if not differing:
         shutil.rmtree(folder, ignore_errors=True)
-    return Real(FILM.name, KILLS, dict(met), windows, again, tuple(whole), tuple(sorted(differing)), seconds)
+    return Real(FILM.name, len(MOMENTS), dict(met), windows, again, tuple(whole), tuple(sorted(differing)), seconds)
+
+
+def _lengths(job: Path) -> dict[str, float]:
+    """For each moment, how many seconds after it the kill comes at most."""
+    stages = json.loads((job / "manifest.json").read_bytes())["stages"]
+    (rehearsal,) = re.findall(r"rehearsed in ([\d.]+) s", (job / "pipeline.log").read_text(encoding="utf-8"))
+    seconds = {f"Stage {name}: STARTING": stage["seconds"] for name, stage in stages.items()}
+    # A sixth of it: the kills go through all of the film, and few of them come too late.
+    return {"Rehearsing": float(rehearsal) / 2, "STARTING": sum(seconds.values()) / 6, **seconds}
 
 
 def _differing(whole: dict[str, str], job: Path) -> set[str]:
@@ -92,8 +101,8 @@ class _Real:
     def finish(self, job: Path) -> None:
         self._run(job.parent.name, "run", "-j", job.name)
 
-    def killed(self, job: Path, seconds: float, *, after_rehearsal: bool = False) -> Run:
-        """A run that is killed after so long, counted from its start or from its first stage."""
+    def killed(self, job: Path, says: str, seconds: float) -> Run:
+        """A run that is killed so long after it has said something."""
         out, err = self.root / "out.txt", self.root / "err.txt"
         with out.open("w") as answers, err.open("w") as talk:
             started = time.monotonic()
@@ -103,7 +112,7 @@ class _Real:
                 stdout=answers,
                 stderr=talk,
             )
-            while after_rehearsal and process.poll() is None and '"event":"stage_' not in out.read_text():
+            while process.poll() is None and says not in err.read_text():
                 time.sleep(0.02)
             try:
                 process.wait(seconds)
