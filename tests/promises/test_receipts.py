@@ -85,7 +85,8 @@ def test_stems_that_the_model_did_not_make_are_found_even_under_an_honest_hash(p
 
 
 def test_a_job_can_be_made_again_elsewhere(place: Workplace, job: Path, clip: Path) -> None:
-    moved = shutil.copy(clip, place.root / "moved.mp4")
+    (place.root / "elsewhere").mkdir()
+    moved = shutil.copy(clip, place.root / "elsewhere" / clip.name)
     done = place.run("reproduce", job.name, "--media", moved, "--into", place.root / "again")
     lines = done.stdout.splitlines()
     assert all(line.endswith(" is the same") for line in lines)

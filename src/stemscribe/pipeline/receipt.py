@@ -62,7 +62,9 @@ def receipt(depended: Dependencies, environments: Path) -> Receipt:
 
 
 def option(job: Job, name: str) -> object:
-    """An option of a request by the name by which stages ask for it."""
+    """Something that was asked for, by the name by which stages ask for it."""
+    if name == "media_name":
+        return Path(job.media).name
     return job.source_language if name == "source_language" else getattr(job.options, name)
 
 

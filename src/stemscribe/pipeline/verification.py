@@ -208,7 +208,7 @@ def _check_deeply(
         if not isinstance(step.stage, SourceSeparation) or record.status != "completed":
             continue
         names = step.stage.models(job.options)
-        if not all(models.present(name) for name in names):
+        if not all(one.whole for name in names for one in models.verify(name)):
             yield Checked("one window", False, "cannot be separated again without the model")
             continue
         paths = {

@@ -35,7 +35,7 @@ class Export:
 
     name = "export"
     version = 1
-    depends_on = ()
+    depends_on = ("media_name",)
     parameters: ClassVar[dict[str, object]] = asdict(DEFAULT_RULES)
     inputs = ("mix_info", "segments")
 
