@@ -32,7 +32,7 @@ def done(stages: list[Sums], folder: JobFolder, models: ModelStore) -> JobFolder
 
 
 def again(folder: JobFolder, models: ModelStore, into: Path, film: Path | None = None) -> list[Compared]:
-    return reproduce(folder, film or Path(folder.job.media), into, models, NOWHERE)
+    return reproduce(folder, film or Path(folder.job.media), into, models, NOWHERE, runner.Rules())
 
 
 PATHS = ["one_folder/one.txt", "two_folder/two.txt", "three_folder/three.txt"]

@@ -106,6 +106,16 @@ def test_a_broken_record_of_another_job_does_not_matter(
     assert [stage.runs for stage in stages] == [2, 2, 2]
 
 
+def test_a_manifest_that_somebody_has_changed_is_not_believed(
+    stages: list[Sums], folder: JobFolder, second: JobFolder, models: ModelStore
+) -> None:
+    run(folder, models)
+    path = folder.path / "manifest.json"
+    path.write_text(path.read_text().replace('"attempts": 1', '"attempts": 2', 1))
+    run(second, models)
+    assert [stage.runs for stage in stages] == [2, 2, 2]
+
+
 def test_a_record_that_contradicts_its_receipt_is_not_believed(
     stages: list[Sums], folder: JobFolder, second: JobFolder, models: ModelStore
 ) -> None:

@@ -76,6 +76,18 @@ def test_an_edited_manifest_is_found(done: JobFolder, models: ModelStore) -> Non
     assert "manifest.json was changed after stemscribe had written it" in lie(done, models)
 
 
+def test_a_run_gives_an_edited_manifest_no_new_credit(
+    done: JobFolder, stages: list[Sums], models: ModelStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = done.path / "manifest.json"
+    path.write_text(path.read_text().replace('"attempts": 1', '"attempts": 2', 1))
+    runner.run(done, models, NOWHERE, rules=UNREHEARSED)
+    assert [stage.runs for stage in stages] == [1, 1, 1]
+    assert "manifest.json was changed by somebody else" in caplog.text
+    unknown = [checked for checked in verify(done, models) if not checked.known]
+    assert unknown == [Checked(name, False, "has no receipt") for name in ("one", "two", "three")]
+
+
 def sealed(folder: JobFolder, stage: str, change: Callable[[StageRecord], StageRecord]) -> None:
     """Lie as somebody would who knows how to make a seal."""
     manifest = folder.manifest

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 
 from fakes import Array, FakeSeparator, FaultySeparator, noise
-from stemscribe.separation.again import separate_again
 from stemscribe.separation.checks import Doubt, Kind
 from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.overlap_add import triangle
-from stemscribe.separation.stream import Normalisation, ReadMix, plan_for, separate
+from stemscribe.separation.stream import Normalisation, ReadMix, plan_for, separate, separate_again
 
 WINDOW = 100
 Spoil = Callable[[Array], None]
@@ -261,7 +260,7 @@ def test_one_window_again_is_what_it_was_in_the_whole(tmp_path: Path, index: int
             pass
         whole = {window.index: stems for window, stems in journal.finished()}
     separator.windows = 0
-    window, again = separate_again(reader(mix), separator, plan, level, index)
-    assert window == plan[index]
-    assert np.array_equal(again, whole[index])
+    again = separate_again(reader(mix), separator, plan, level, index)
+    assert again.window == plan[index]
+    assert np.array_equal(again.finished, whole[index])
     assert separator.windows == min(index + 1, 2)

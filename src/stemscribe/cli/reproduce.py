@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from stemscribe.cli import console
-from stemscribe.cli.context import place_options, settings, store
+from stemscribe.cli.context import memory_option, place_options, settings, store
 from stemscribe.errors import NotAsRecorded
 
 
@@ -17,12 +17,14 @@ from stemscribe.errors import NotAsRecorded
 @click.option("--into", type=click.Path(path_type=Path), help="Make it in this folder, and leave it there.")
 @click.option("--media", type=click.Path(path_type=Path), help="Where the film is now, if it was moved.")
 @click.option("--json", "as_json", is_flag=True, help="Events and results on stdout, one JSON object a line.")
+@memory_option
 @place_options
 def command(
     job_id: str,
     into: Path | None,
     media: Path | None,
     as_json: bool,
+    max_ram: str | None,
     out_dir: Path | None,
     models_dir: Path | None,
     offline: bool | None,
@@ -33,13 +35,15 @@ def command(
     """
     from stemscribe.jobs.folder import find
     from stemscribe.pipeline.reproduction import PLACE, reproduce
+    from stemscribe.pipeline.runner import Rules
 
-    chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline)
+    chosen = settings(out_dir=out_dir, models_dir=models_dir, offline=offline, max_ram=max_ram)
     folder = find(chosen.out_dir, job_id)
     film = media or Path(folder.job.media)
     place = into or chosen.out_dir / PLACE
     with console.display(as_json=as_json) as shown:
-        results = reproduce(folder, film, place, store(chosen, shown), chosen.venv_dir, shown.show)
+        rules = Rules(max_memory=chosen.max_ram)
+        results = reproduce(folder, film, place, store(chosen, shown), chosen.venv_dir, rules, shown.show)
     for result in results:
         if as_json:
             console.answer_json_line(result)

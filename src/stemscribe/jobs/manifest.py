@@ -96,7 +96,7 @@ class StageRecord:
         started_at: UTC, ISO 8601; `finished_at` too.
         seconds: what the last try took.
         error: why it failed.
-        receipt: of a completed stage; `None` where stemscribe 0.1 before the first release made it.
+        receipt: of a completed stage; `None` where the manifest had none yet, or was changed by somebody else since.
     """
 
     status: Status
@@ -132,6 +132,10 @@ class Manifest:
 
     def with_stage(self, name: str, record: StageRecord) -> Manifest:
         return replace(self, stages={**self.stages, name: record})
+
+    def without_receipts(self) -> Manifest:
+        """The same, proving nothing any more."""
+        return replace(self, stages={name: replace(record, receipt=None) for name, record in self.stages.items()})
 
     def sealed(self) -> Manifest:
         """The same in its newest form, with its seal."""

@@ -42,6 +42,7 @@ def reproduce(
     into: Path,
     models: ModelStore,
     environments: Path,
+    rules: Rules,
     report: Reporter = lambda event: None,
 ) -> list[Compared]:
     """Run the same request again, taking nothing over, and compare what comes out with what the job has.
@@ -54,6 +55,7 @@ def reproduce(
         into: the folder in which the new job folder is made; it has the same name.
         models: where models come from.
         environments: the folder of virtual environments.
+        rules: how careful to be; nothing is taken over in any case.
         report: told of everything that happens.
 
     Returns:
@@ -71,7 +73,7 @@ def reproduce(
             hint=f"Run it first: stemscribe run -j {job.id}.",
         )
     again = _same_request(folder, film, into)
-    run(again, models, environments, report, Rules(reuse=False))
+    run(again, models, environments, report, replace(rules, reuse=False))
     made = again.manifest
     return [
         _compared(folder, again, artefact, {one.path: one for one in made.stage(step.stage.name).artefacts})

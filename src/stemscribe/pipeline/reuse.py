@@ -25,17 +25,17 @@ log = logging.getLogger(__name__)
 def results_of_others(folder: JobFolder, stage: str, fingerprint: str) -> Iterator[tuple[JobFolder, StageRecord]]:
     """The jobs beside this one that have completed a stage with this very fingerprint, latest first.
 
-    Their artefacts may be gone or damaged since; and what has no receipt, or one that contradicts it, is left out, as
-    are the jobs of other users: a receipt proves nothing against somebody who means to deceive.
+    Their artefacts may be gone or damaged since. Left out are manifests that somebody has changed, results without a
+    receipt that fits, and the jobs of other users: a receipt proves nothing against somebody who means to deceive.
     """
     for other in reversed(all_jobs(folder.path.parent)):
         if other.path.name == folder.path.name or not _is_mine(other.path):
             continue
         try:
-            record = other.manifest.stage(stage)
+            record, is_honest = other.manifest.stage(stage), other.is_manifest_as_written()
         except RecordError:  # another job's broken record is no reason not to do this one
             continue
-        if record.status == "completed" and record.fingerprint == fingerprint and _fits(record):
+        if is_honest and record.status == "completed" and record.fingerprint == fingerprint and _fits(record):
             yield other, record
 
 

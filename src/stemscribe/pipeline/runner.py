@@ -17,18 +17,18 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from stemscribe.audio.probe import identity
 from stemscribe.environments.interpreter import is_there, python_in
 from stemscribe.environments.profile import CORE
-from stemscribe.errors import MediaError, StageError, StemscribeError, UsageError
+from stemscribe.errors import StemscribeError
 from stemscribe.jobs.folder import JobFolder
 from stemscribe.jobs.job import Job, Options
 from stemscribe.jobs.manifest import ArtefactRecord, Dependencies, StageRecord
 from stemscribe.models.store import ModelStore
 from stemscribe.pipeline.engines import choose_engine
+from stemscribe.pipeline.failure import as_failure, check_film, hung, too_much_memory
 from stemscribe.pipeline.logs import logged_to
 from stemscribe.pipeline.receipt import dependencies, receipt
-from stemscribe.pipeline.rehearsal import LESS_MEMORY, Expectation, Rehearsal, check_fits, check_models_fit
+from stemscribe.pipeline.rehearsal import Expectation, Rehearsal, check_fits, check_models_fit
 from stemscribe.pipeline.reporter import (
     JobCompleted,
     JobFailed,
@@ -47,9 +47,8 @@ from stemscribe.pipeline.reuse import as_taken_over, results_of_others, take_ove
 from stemscribe.pipeline.stage import Progress, Stage, StageContext
 from stemscribe.pipeline.watchdog import PATIENCE, Watchdog
 from stemscribe.pipeline.workflows import Step, Workflow, workflow_named
-from stemscribe.records import flush_to_disk, is_unwritable, make_folder, rename, replacing, storage_error
+from stemscribe.records import flush_to_disk, make_folder, rename, replacing, storage_error
 from stemscribe.timebase import Seconds
-from stemscribe.wording import readable
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +158,8 @@ def _opened(
         try:
             workflow = workflow_named(job.workflow)
             if not folder.is_manifest_as_written():
-                log.warning("manifest.json is not as it was written; what it says is checked by the files' hashes")
+                log.warning("manifest.json was changed by somebody else: its receipts prove nothing, and are dropped")
+                folder.manifest = folder.manifest.without_receipts()
             job = _decided(folder, job, workflow, models, environments)
             yield _Run(folder, job, workflow, models, environments, report, rules)
         except StemscribeError as error:
@@ -230,7 +230,7 @@ class _Run:
         """Find out what would fail later: a film that is gone or changed, a model that cannot be had."""
         first = self._workflow.steps[0].stage
         if self._folder.manifest.stage(first.name).status != "completed":
-            _check_film(self._job)
+            check_film(self._job)
         names = self._all_models(self._job.options)
         if self._rules.max_memory is not None and not self._rules.force:
             check_models_fit(self._models, names, self._rules.max_memory)
@@ -247,7 +247,7 @@ class _Run:
         if self._is_done(step, record, depended.fingerprint) or self._taken_over(step, depended.fingerprint):
             return
         if not stage.inputs:
-            _check_film(self._job)
+            check_film(self._job)
         if not self._has_begun:
             self._rehearse_first()
             self._has_begun = True
@@ -315,7 +315,7 @@ class _Run:
             return replace(record, finished_at=_now(), seconds=seconds, **changes)  # type: ignore[arg-type]
 
         def despair() -> None:
-            failure = _hung(stage.name, self._rules.patience)
+            failure = hung(stage.name, self._rules.patience)
             self._report(StageFailed(stage.name, failure.message, failure.hint))
             log.error("❌ Stage %s: FAILED", stage.name)
             log.error("%s\n%s", failure.message, failure.hint)  # nobody above gets to say it
@@ -331,7 +331,7 @@ class _Run:
             self._record_if_possible(step, ended(status="interrupted"))
             raise
         except Exception as error:
-            failure = _as_failure(self._folder.path / step.folder, stage.name, error)
+            failure = as_failure(self._folder.path / step.folder, stage.name, error)
             self._report(StageFailed(stage.name, failure.message, failure.hint))
             log.debug("the traceback of this failure:", exc_info=error)
             log.error("❌ Stage %s: FAILED", stage.name)
@@ -371,7 +371,7 @@ class _Run:
         )
         stage.run(context)
         if not stage.inputs:
-            _check_film(self._job)  # it may have been written to while it was read
+            check_film(self._job)  # it may have been written to while it was read
         try:
             _give_names(context.outputs.values(), home)
             _remove(drafts)
@@ -384,11 +384,7 @@ class _Run:
         self._report(StageProgressed(stage, progress))
         limit = self._rules.max_memory
         if limit is not None and (taken := taken_memory()) > limit:
-            kept = "" if self._rules.is_rehearsal else " What was computed is kept: the next run goes on from there."
-            raise StageError(
-                f"{readable(taken)} of memory were taken, and --max-ram allows {readable(limit)}.",
-                hint=LESS_MEMORY + kept,
-            )
+            raise too_much_memory(taken, limit, is_rehearsal=self._rules.is_rehearsal)
 
     def _record(self, step: Step, record: StageRecord) -> None:
         self._folder.manifest = self._folder.manifest.with_stage(step.stage.name, record)
@@ -416,19 +412,6 @@ def _decided(folder: JobFolder, job: Job, workflow: Workflow, models: ModelStore
     return replace(job, options=choice.options)
 
 
-def _check_film(job: Job) -> None:
-    film = Path(job.media)
-    if not film.is_file():
-        raise MediaError(
-            f"The film is not there any more: {film}.", hint="Put it back, or prepare a job from where it is."
-        )
-    if identity(film) != job.media_identity:
-        raise MediaError(
-            f"{film.name} is not the file that {job.id} was prepared for: its content has changed.",
-            hint="Prepare a new job for it.",
-        )
-
-
 class _Throttle:
     """Lets progress through four times a second; whole windows and regions, and the end, always."""
 
@@ -441,32 +424,6 @@ class _Throttle:
         if progress.unit != "s" or progress.done >= progress.total > 0 or now - self._last >= _PROGRESS_EVERY:
             self._last = now
             self._tell(progress)
-
-
-def _as_failure(home: Path, stage: str, error: Exception) -> StemscribeError:
-    """An error that can be told: those of the house as they are, all others with what they say."""
-    if isinstance(error, UsageError):  # what was asked for was found good; it is the world that has changed since
-        return StageError(error.message, hint=error.hint)
-    if isinstance(error, StemscribeError):
-        return error
-    if isinstance(error, OSError) and is_unwritable(error):
-        return storage_error(home, error)
-    if isinstance(error, MemoryError):
-        return StageError(
-            f"{stage} ran out of memory.", hint="Close other programs, and run the job again: it goes on."
-        )
-    return StageError(
-        f"{stage} failed: {str(error).rstrip('.') or type(error).__name__}.",
-        hint=f"The traceback is in {home / 'stage.log'}; run the job again to go on with what is done.",
-    )
-
-
-def _hung(stage: str, patience: Seconds) -> StageError:
-    return StageError(
-        f"{stage} has shown no sign of life for {patience / 60:g} minutes, and was ended.",
-        hint="Run the job again: it goes on with what is done. If it hangs again, try --device cpu, and see whether"
-        " the disks of the film and of the job answer.",
-    )
 
 
 def _give_names(drafts: Iterable[Path], home: Path) -> None:

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
 from stemscribe.arrays import Array
 from stemscribe.separation.base import Separator
 from stemscribe.separation.checks import HARD, Doubt, Estimate, examine, is_hard, silenced
+from stemscribe.separation.journal import Journal
 from stemscribe.separation.overlap_add import OverlapAdd
 from stemscribe.separation.windows import Window, WindowPlan
 
@@ -59,24 +59,26 @@ def plan_for(separator: Separator, total_frames: int, overlap: float = OVERLAP) 
     return WindowPlan(total_frames, separator.window_frames, separator.window_frames - stride)
 
 
-class Commits(Protocol):
-    """Where windows are committed: a `Journal`, as far as the algorithm knows it."""
+@dataclass(frozen=True)
+class Separated:
+    """A window with all that is to be committed of it.
 
-    committed: int
-    tail: Array | None
+    Attributes:
+        finished: `[stems, channels, frames]`: what will not change any more, at the film's level.
+        tail: `[stems, channels, frames]`: what the next window will be added to.
+        doubts: what is doubtful about it.
+        healed: what was, before it was separated once more.
+    """
 
-    def commit(
-        self,
-        window: Window,
-        finished: Array,
-        tail: Array,
-        doubts: tuple[Doubt, ...] = (),
-        healed: tuple[Doubt, ...] = (),
-    ) -> None: ...
+    window: Window
+    finished: Array
+    tail: Array
+    doubts: tuple[Doubt, ...]
+    healed: tuple[Doubt, ...]
 
 
 def separate(
-    read_mix: ReadMix, separator: Separator, plan: WindowPlan, level: Normalisation, journal: Commits
+    read_mix: ReadMix, separator: Separator, plan: WindowPlan, level: Normalisation, journal: Journal
 ) -> Iterator[Window]:
     """Separate every window that is not committed yet, and commit it.
 
@@ -90,8 +92,33 @@ def separate(
     Yields:
         Each window once it is committed; the caller may report it, or stop.
     """
-    overlap_add = OverlapAdd(plan, journal.tail)
-    for window in plan.starting_at(journal.committed):
+    for one in _separated(read_mix, separator, plan, level, journal.committed, journal.tail):
+        journal.commit(one.window, one.finished, one.tail, one.doubts, one.healed)
+        yield one.window
+
+
+def separate_again(
+    read_mix: ReadMix, separator: Separator, plan: WindowPlan, level: Normalisation, index: int
+) -> Separated:
+    """One window by itself, bit for bit as it is in the whole film's: what a finished stem can be checked against.
+
+    The one before takes part where both overlap, and no other does: so two windows are separated.
+    """
+    both = _separated(read_mix, separator, plan, level, max(0, index - 1))
+    return next(one for one in both if one.window.index == index)
+
+
+def _separated(
+    read_mix: ReadMix,
+    separator: Separator,
+    plan: WindowPlan,
+    level: Normalisation,
+    first: int,
+    tail: Array | None = None,
+) -> Iterator[Separated]:
+    """The windows from `first` on, `tail` being what the one before it left."""
+    overlap_add = OverlapAdd(plan, tail)
+    for window in plan.starting_at(first):
         start, stop = plan.seen(window)
         # Silence beyond the ends is silence to the model too: padding comes after normalising, as in Demucs.
         inside = slice(max(0, -start), min(stop, plan.total_frames) - start)
@@ -101,8 +128,7 @@ def separate(
         believed = _believed(separator, seen, own, window, overlap_add.foretold, level.silence)
         finished = overlap_add.add(window, believed.sound)
         assert overlap_add.tail is not None
-        journal.commit(window, level.undo(finished), overlap_add.tail, believed.doubts, believed.healed)
-        yield window
+        yield Separated(window, level.undo(finished), overlap_add.tail, believed.doubts, believed.healed)
 
 
 @dataclass(frozen=True)

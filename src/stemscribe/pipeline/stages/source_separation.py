@@ -26,7 +26,6 @@ from stemscribe.jobs.job import Options
 from stemscribe.pipeline.engines import STEMS, require_environment
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
 from stemscribe.records import read_record, write_record
-from stemscribe.separation.again import separate_again
 from stemscribe.separation.base import Separator
 from stemscribe.separation.checks import WORDS, Doubt, summary
 from stemscribe.separation.engines.demucs_torch import DemucsTorch
@@ -42,7 +41,7 @@ from stemscribe.separation.finish import (
 )
 from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.proof import Proof, prove
-from stemscribe.separation.stream import OVERLAP, Normalisation, ReadMix, plan_for, separate
+from stemscribe.separation.stream import OVERLAP, Normalisation, ReadMix, plan_for, separate, separate_again
 from stemscribe.timebase import Seconds, to_seconds
 from stemscribe.wording import readable
 
@@ -185,8 +184,9 @@ def separate_one_again(context: StageContext, pick: Callable[[int], int]) -> One
     with AudioSource(context.inputs["mix"], gain=info.gain) as mix, _separator(context) as separator:
         layout = _layout(separator, info)
         level = Normalisation(info.mean, info.std)
-        window, finished = separate_again(mix.read, separator, layout.plan, level, pick(len(layout.plan)))
-        stems = with_accompaniment(layout, mix.read, window, finished)
+        again = separate_again(mix.read, separator, layout.plan, level, pick(len(layout.plan)))
+        window = again.window
+        stems = with_accompaniment(layout, mix.read, window, again.finished)
     rounded = rounding(options.stem_format, options.stem_subtype)
     signal = noise = 0.0
     for name, path in paths.items():
