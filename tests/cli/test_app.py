@@ -187,3 +187,9 @@ def test_models_are_listed_with_their_licences(tmp_path: Path) -> None:
     assert {"htdemucs", "silero-vad", "whisper-base", "whisper-large-v3"} <= {model["name"] for model in listed}
     assert all(model["license"] and model["license_url"] for model in listed)
     assert not any(model["present"] for model in listed)
+
+
+def test_an_interrupt_on_the_way_out_is_no_traceback(tmp_path: Path) -> None:
+    late = f"import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGINT); {MAIN}"
+    done = subprocess.run([sys.executable, "-c", late, "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

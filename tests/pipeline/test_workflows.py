@@ -36,7 +36,7 @@ def test_two_stages_in_one_folder_are_refused() -> None:
 
 @pytest.mark.parametrize("options", [Options(), Options(stems="four"), Options(stem_format="mp3")])
 def test_every_stage_tells_what_it_depends_on(options: Options) -> None:
-    known = {*Options.__dataclass_fields__, "source_language"}
+    known = {*Options.__dataclass_fields__, "source_language", "media_name"}
     for step in workflow_named("transcribe").steps:
         assert set(step.stage.depends_on) <= known
         files = [artefact.file for artefact in step.stage.outputs(options)]

@@ -51,7 +51,13 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # films have names in every script, and pipes on Windows do not
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
-    sys.exit(_exit_code())
+    try:
+        code = _exit_code()
+    except KeyboardInterrupt:  # again, while the first was being told
+        code = INTERRUPTED
+    for number in (signal.SIGINT, signal.SIGTERM):  # what ends the process anyway gets no traceback on its way out
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def _exit_code() -> int:
