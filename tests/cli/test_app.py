@@ -37,7 +37,18 @@ def test_help_names_every_command(tmp_path: Path) -> None:
     done = stemscribe("--help", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     commands = re.findall(r"^  (\w+)  +\w", done.stdout.partition("Commands:")[2], re.MULTILINE)
-    assert commands == ["run", "prepare", "status", "separate", "convert", "verify", "reproduce", "models", "doctor"]
+    assert commands == [
+        "run",
+        "prepare",
+        "status",
+        "separate",
+        "convert",
+        "verify",
+        "reproduce",
+        "evaluate",
+        "models",
+        "doctor",
+    ]
 
 
 def test_help_loads_nothing_that_works(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _LINE_EVERY = 10.0
 _FORMAT = "[%(levelname)s] %(message)s"
+_TALK = "stemscribe"
+_WIDEST = 10_000
 
 
 def answer(text: str) -> None:
@@ -48,6 +50,24 @@ def answer_json(record: object) -> None:
     answer(msgspec.json.format(msgspec.json.encode(record), indent=2).decode())
 
 
+def answer_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, names: int = 1) -> None:
+    """What was asked for, in columns: the first ones have names, at their left, the others figures, at their right."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if number < names else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(legible(cell)) for cell in row))
+    # Beside a terminal nothing is folded: a program reads a line a row.
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDEST, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()), flush=True)
+
+
 def answer_json_line(record: object) -> None:
     """One of many answers, for a program: an object a line."""
     import msgspec
@@ -57,7 +77,7 @@ def answer_json_line(record: object) -> None:
 
 def say(text: str) -> None:
     """Talk."""
-    logging.getLogger("stemscribe").info(text)
+    logging.getLogger(_TALK).info(text)
 
 
 def failed(error: StemscribeError) -> None:
@@ -102,26 +122,33 @@ class Display(Protocol):
 
 
 @contextmanager
-def display(*, as_json: bool = False) -> Iterator[Display]:
-    """Show log lines, and progress in the way that suits where they go, for the time of the block."""
+def display(*, as_json: bool = False, brief: bool = False) -> Iterator[Display]:
+    """Show log lines, and progress in the way that suits where they go, for the time of the block.
+
+    Args:
+        as_json: events for a program take the place of progress.
+        brief: of the log, only warnings, and what a command says itself: there are many jobs.
+    """
     if sys.stderr.isatty() and not as_json:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
         console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[facts]}"))
-        with Progress(*columns, console=console, transient=True) as bars, _logging(_BarHandler(console)):
+        with Progress(*columns, console=console, transient=True) as bars, _logging(_BarHandler(console), brief=brief):
             yield _BarDisplay(bars)
     else:
-        with _logging(logging.StreamHandler(sys.stderr)):
+        with _logging(logging.StreamHandler(sys.stderr), brief=brief):
             yield _JsonDisplay() if as_json else _LineDisplay()
 
 
 @contextmanager
-def _logging(handler: logging.Handler) -> Iterator[None]:
+def _logging(handler: logging.Handler, *, brief: bool = False) -> Iterator[None]:
     handler.setFormatter(LegibleFormatter(_FORMAT))
+    if brief:
+        handler.addFilter(lambda record: record.name == _TALK or record.levelno >= logging.WARNING)
     handler.setLevel(logging.INFO)
-    logger = logging.getLogger("stemscribe")
+    logger = logging.getLogger(_TALK)
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
     logging.raiseExceptions = False  # a log file on a full disk is no reason to fill the terminal with tracebacks
