@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import signal
 import unicodedata
@@ -11,6 +12,7 @@ _UNITS = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2*
 _CREDENTIALS = re.compile(r"://[^/\s]*@")
 _JOINERS = "\u200c\u200d"  # part of words in Hindi and other scripts
 _CONTINUED = "\n        "
+_SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?(%?)")
 _SIZE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?([kmgt]i?)b?", re.IGNORECASE)
 
 
@@ -40,6 +42,31 @@ def parse_size(text: str) -> int:
     if not size:
         raise ValueError(f"not a size: {text!r}")
     return size
+
+
+def percent(share: float) -> str:
+    """A share as people write it, never more than it is: what is not whole is less than 100 %.
+
+    >>> percent(0.97349), percent(0.99999), percent(1.0)
+    ('97.3 %', '99.9 %', '100.0 %')
+    """
+    return f"{math.floor(share * 1000 + 1e-9) / 10:.1f} %"
+
+
+def parse_share(text: str) -> float:
+    """The share that a user means; `percent` the other way round.
+
+    Raises:
+        ValueError: it is not a share of something.
+
+    >>> parse_share("0.9"), parse_share("90 %")
+    (0.9, 0.9)
+    """
+    match = _SHARE.fullmatch(text.strip())
+    share = float(match[1]) / (100 if match[2] else 1) if match else math.inf
+    if share > 1:
+        raise ValueError(f"not a share: {text!r}")
+    return share
 
 
 def without_credentials(text: str) -> str:

@@ -1,4 +1,4 @@
-"""One audio track of a film as blocks of stereo sound, on the film's clock.
+"""One audio track of a film as blocks of stereo sound, and its centre where wanted, on the film's clock.
 
 The film's clock is the time that players show: packet times counted from the container's start. Where sound is
 missing for longer than a tenth of a second, silence is put in, and where packets overlap by more, what is there
@@ -24,7 +24,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from stemscribe.arrays import Array
-from stemscribe.audio.downmix import CHANNELS, Downmix
+from stemscribe.audio.downmix import Downmix
 from stemscribe.audio.probe import SEEKABLE, film_duration, opened
 from stemscribe.audio.resample import RATES, Resampler
 from stemscribe.errors import MediaError, NoAudioError
@@ -87,6 +87,7 @@ class TrackDecoder:
         sample_rate: of the blocks, in Hz.
         start: where to begin, on the film's clock.
         end: where to stop, on the film's clock; `None` for the end.
+        centre: whether the centre channel is wanted too.
 
     Attributes:
         offset: the time of the first frame on the film's clock; known after the first block.
@@ -95,11 +96,18 @@ class TrackDecoder:
     """
 
     def __init__(
-        self, path: Path, track: int, sample_rate: int, *, start: Seconds = 0.0, end: Seconds | None = None
+        self,
+        path: Path,
+        track: int,
+        sample_rate: int,
+        *,
+        start: Seconds = 0.0,
+        end: Seconds | None = None,
+        centre: bool = False,
     ) -> None:
         self._path, self._number, self._rate = path, track, sample_rate
         self._start, self._end = start, end
-        self._downmix = Downmix()
+        self._downmix = Downmix(centre=centre)
         self.offset: Seconds | None = None
         self.damaged_packets = 0
 
@@ -109,6 +117,8 @@ class TrackDecoder:
 
     def blocks(self) -> Iterator[Array]:
         """Blocks `[2, frames]` of float32 at the sample rate, of about a second, in constant memory.
+
+        With the centre they are `[3, frames]`: left, right, centre, of which the first two are as without it.
 
         Raises:
             NoAudioError: nothing could be decoded in that span.
@@ -120,7 +130,7 @@ class TrackDecoder:
             if block_rate != rate:
                 if resampler is not None:
                     yield resampler.push(block[:, :0], last=True)
-                resampler, rate = Resampler(block_rate, self._rate, CHANNELS), block_rate
+                resampler, rate = Resampler(block_rate, self._rate, self._downmix.channels), block_rate
             assert resampler is not None
             yield resampler.push(block)
         if resampler is None:
@@ -129,7 +139,7 @@ class TrackDecoder:
                 f"{self._path.name} has no sound that can be decoded from {span}.",
                 hint="Check --start-time and --end-time against the film's length, and try another --audio-track.",
             )
-        yield resampler.push(np.zeros((CHANNELS, 0), np.float32), last=True)
+        yield resampler.push(np.zeros((self._downmix.channels, 0), np.float32), last=True)
 
     def _placed(self) -> Iterator[tuple[Array, int]]:
         """Blocks at the source's own rate: one after the other on the film's clock, cut to start and end."""
@@ -142,7 +152,7 @@ class TrackDecoder:
                 block = self._downmix.push(frame)
                 if gap < 0:
                     block = block[:, min(to_frames(-gap, rate), block.shape[1]) :]
-                for piece in chain(_silence(gap, rate), (block,)):
+                for piece in chain(_silence(gap, rate, block.shape[0]), (block,)):
                     assert position.expected is not None
                     yield from self._cut(piece, position.expected, rate)
                     position.expected += to_seconds(piece.shape[1], rate)
@@ -246,9 +256,9 @@ def _gathered(pieces: Iterator[tuple[Array, int]]) -> Iterator[tuple[Array, int]
         yield np.concatenate(waiting, axis=1), waiting_rate
 
 
-def _silence(duration: Seconds, rate: int) -> Iterator[Array]:
+def _silence(duration: Seconds, rate: int, channels: int) -> Iterator[Array]:
     """Silence in blocks, so that a long gap needs no memory."""
     left, block = max(0, to_frames(duration, rate)), to_frames(_SILENCE_BLOCK, rate)
     while left > 0:
-        yield np.zeros((CHANNELS, min(left, block)), np.float32)
+        yield np.zeros((channels, min(left, block)), np.float32)
         left -= block

@@ -4,6 +4,8 @@ It is kept as 24 bit FLAC, in which nothing can exceed full scale, but lossy fil
 decoded. Such a mix is written again at half its level (or less: a power of two, so that no sample is rounded twice),
 and `MixInfo.gain` says so: whoever reads it divides by that. Clipping instead would change what the separation model
 hears, and its stems with it.
+
+Where the track has a centre channel, that is kept beside the mix, frame by frame: films have their dialogue there.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +22,7 @@ import msgspec
 import numpy as np
 
 from stemscribe.audio.decode import TrackDecoder
-from stemscribe.audio.downmix import CHANNELS
+from stemscribe.audio.downmix import CHANNELS, LOUDEST
 from stemscribe.audio.level import LevelMeter
 from stemscribe.audio.probe import AudioTrack
 from stemscribe.audio.resample import RATES
@@ -35,6 +38,33 @@ _Rate = Annotated[int, msgspec.Meta(ge=RATES[0], le=RATES[-1])]
 _Level = Annotated[float, msgspec.Meta(ge=-1e3, le=1e3)]
 _Gain = Annotated[float, msgspec.Meta(ge=2.0**-20, le=1.0)]
 _Offset = Annotated[Seconds, msgspec.Meta(ge=-1e7, le=1e7)]
+# An eighth holds all that is believed to be sound, so that the film need not be read again for a loud centre; what is
+# left of 24 bit is more than anybody hears.
+_CENTRE_GAIN = 1 / float(LOUDEST)
+_SILENT_DB = -60.0
+
+
+@dataclass(frozen=True)
+class CentreInfo:
+    """What is known of a centre channel; levels are those of the film, before `gain`.
+
+    Attributes:
+        std: unbiased standard deviation.
+        peak: the largest absolute sample.
+        gain: what the film's samples were multiplied by.
+    """
+
+    std: _Level
+    peak: _Level
+    gain: _Gain
+
+    @property
+    def is_audible(self) -> bool:
+        """Whether there is anything to hear: a film that was made stereo may claim to have a centre.
+
+        Six seconds of soft dialogue (−30 dBFS) in an hour and a half count.
+        """
+        return 20 * math.log10(max(self.std, 1e-10)) >= _SILENT_DB
 
 
 @dataclass(frozen=True)
@@ -53,6 +83,8 @@ class MixInfo:
         offset: the time of its first frame on the film's clock, in seconds.
         damaged_packets: how many packets could not be decoded; lost sound is silent.
         damaged_samples: how many samples were no numbers or absurdly loud; they are silent, or cut off.
+        centre: of the centre channel beside it; unset, and not written, where the track has none, so that the mix of
+            other films is described as it always was, and what was made of it still holds.
     """
 
     frames: _Count
@@ -66,6 +98,7 @@ class MixInfo:
     offset: _Offset
     damaged_packets: _Count
     damaged_samples: _Count
+    centre: CentreInfo | msgspec.UnsetType = msgspec.UNSET
 
 
 def write_mix(
@@ -76,6 +109,7 @@ def write_mix(
     *,
     start: Seconds = 0.0,
     end: Seconds | None = None,
+    centre: Path | None = None,
     progress: Callable[[Seconds], None] = lambda _: None,
 ) -> MixInfo:
     """Decode a track into `target`, in constant memory.
@@ -87,17 +121,23 @@ def write_mix(
         sample_rate: of the mix, in Hz.
         start: where to begin, on the film's clock.
         end: where to stop, on the film's clock; `None` for the end.
+        centre: the FLAC file to make of its centre channel, mono, as many frames as the mix; `None` for none.
         progress: told how many seconds are done.
 
     Raises:
         NoAudioError: nothing could be decoded in that span.
         StorageError: the disk is full or cannot be written.
     """
-    info = _decode_at(1.0, film, track, target, sample_rate, start, end, progress)
+
+    def decoded_at(gain: float) -> MixInfo:
+        decoder = TrackDecoder(film, track.number, sample_rate, start=start, end=end, centre=centre is not None)
+        return _decode_at(gain, decoder, film, track, target, sample_rate, centre, progress)
+
+    info = decoded_at(1.0)
     if info.peak > 1.0:
         gain = 2.0 ** -math.ceil(math.log2(info.peak))
         log.info("the film peaks at %.2f times full scale: the mix is kept at %g of its level", info.peak, gain)
-        info = _decode_at(gain, film, track, target, sample_rate, start, end, progress)
+        info = decoded_at(gain)
     if info.damaged_packets:
         log.warning("%d packets of the film are damaged; what they held is silent in the mix", info.damaged_packets)
     if info.damaged_samples:
@@ -107,24 +147,28 @@ def write_mix(
 
 def _decode_at(
     gain: float,
+    decoder: TrackDecoder,
     film: Path,
     track: AudioTrack,
     target: Path,
     sample_rate: int,
-    start: Seconds,
-    end: Seconds | None,
+    centre: Path | None,
     progress: Callable[[Seconds], None],
 ) -> MixInfo:
-    decoder = TrackDecoder(film, track.number, sample_rate, start=start, end=end)
-    meter = LevelMeter()
-    with StemWriter(target, sample_rate, CHANNELS, 0, form="flac", subtype="pcm24") as writer:
+    meter, centre_meter = LevelMeter(), LevelMeter()
+    with ExitStack() as files:
+        writer = files.enter_context(_writer(target, sample_rate, CHANNELS))
+        beside = files.enter_context(_writer(centre, sample_rate, 1)) if centre is not None else None
         for block in decoder.blocks():
-            meter.add(block)
-            writer.write(block * np.float32(gain))
+            meter.add(block[:CHANNELS])
+            writer.write(block[:CHANNELS] * np.float32(gain))
+            if beside is not None:
+                centre_meter.add(block[CHANNELS:])
+                beside.write(block[CHANNELS:] * np.float32(_CENTRE_GAIN))
             progress(to_seconds(meter.frames, sample_rate))
         if not meter.frames:
             raise NoAudioError(f"{film.name} has less sound than one frame.", hint="Check --start-time and --end-time.")
-    level = meter.level
+    level, beside_it = meter.level, centre_meter.level
     return MixInfo(
         frames=level.frames,
         sample_rate=sample_rate,
@@ -137,4 +181,9 @@ def _decode_at(
         offset=decoder.offset or 0.0,
         damaged_packets=decoder.damaged_packets,
         damaged_samples=decoder.damaged_samples,
+        centre=msgspec.UNSET if centre is None else CentreInfo(beside_it.std, beside_it.peak, _CENTRE_GAIN),
     )
+
+
+def _writer(path: Path, sample_rate: int, channels: int) -> StemWriter:
+    return StemWriter(path, sample_rate, channels, 0, form="flac", subtype="pcm24")

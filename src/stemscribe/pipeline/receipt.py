@@ -26,7 +26,8 @@ def dependencies(
     Args:
         stage: what makes it.
         job: the request.
-        inputs: by artefact name, the SHA-256 of what it reads; a stage without inputs depends on the film itself.
+        inputs: by artefact name, the SHA-256 of what it reads, without what was not made of this film; a stage without
+            inputs depends on the film itself.
         models: by model name, the digest of its files.
         environments: the folder of virtual environments.
     """
@@ -40,9 +41,14 @@ def dependencies(
         options={name: option(job, name) for name in stage.depends_on},
         parameters=dict(stage.parameters),
         film="" if stage.inputs else job.media_identity,
-        inputs={name: inputs[name] for name in stage.inputs},
+        inputs={name: inputs[name] for name in stage.inputs if name in inputs},
         models=dict(models),
     )
+
+
+def reads_film(stage: Stage) -> bool:
+    """Whether a stage reads the film itself, and not only what others have made of it."""
+    return not stage.inputs or "media_identity" in stage.depends_on
 
 
 def receipt(depended: Dependencies, environments: Path) -> Receipt:
@@ -65,6 +71,8 @@ def option(job: Job, name: str) -> object:
     """Something that was asked for, by the name by which stages ask for it."""
     if name == "media_name":
         return Path(job.media).name
+    if name == "media_identity":
+        return job.media_identity
     return job.source_language if name == "source_language" else getattr(job.options, name)
 
 

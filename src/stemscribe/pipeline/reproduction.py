@@ -59,7 +59,7 @@ def reproduce(
         report: told of everything that happens.
 
     Returns:
-        Every artefact of the job, in the order of the stages.
+        Every artefact of the job, in the order of the stages, and after each stage's what only came out this time.
 
     Raises:
         JobError: the job is not completed, or another one lies where the new one would.
@@ -75,11 +75,14 @@ def reproduce(
     again = _same_request(folder, film, into)
     run(again, models, environments, report, replace(rules, reuse=False))
     made = again.manifest
-    return [
-        _compared(folder, again, artefact, {one.path: one for one in made.stage(step.stage.name).artefacts})
-        for step in steps
-        for artefact in manifest.stage(step.stage.name).artefacts
-    ]
+    results = []
+    for step in steps:
+        then, now = (
+            {artefact.path: artefact for artefact in each.stage(step.stage.name).artefacts} for each in (manifest, made)
+        )
+        results += [_compared(folder, again, artefact, now) for artefact in then.values()]
+        results += [Compared(path, False, "was not made then") for path in now if path not in then]
+    return results
 
 
 def _same_request(folder: JobFolder, film: Path, into: Path) -> JobFolder:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -27,7 +27,7 @@ from stemscribe.models.store import ModelStore
 from stemscribe.pipeline.engines import choose_engine
 from stemscribe.pipeline.failure import as_failure, check_film, hung, too_much_memory
 from stemscribe.pipeline.logs import logged_to
-from stemscribe.pipeline.receipt import dependencies, receipt
+from stemscribe.pipeline.receipt import dependencies, reads_film, receipt
 from stemscribe.pipeline.rehearsal import Expectation, Rehearsal, check_fits, check_models_fit
 from stemscribe.pipeline.reporter import (
     JobCompleted,
@@ -187,6 +187,7 @@ class _Run:
         self._models, self._environments, self._report = models, environments, report
         self._rules = rules
         self._has_begun = not rules.rehearse or rules.is_rehearsal
+        self._optional = workflow.optional(job.options)
         self._artefacts: dict[str, ArtefactRecord] = {}
 
     @property
@@ -228,8 +229,11 @@ class _Run:
 
     def _check(self) -> None:
         """Find out what would fail later: a film that is gone or changed, a model that cannot be had."""
-        first = self._workflow.steps[0].stage
-        if self._folder.manifest.stage(first.name).status != "completed":
+        manifest, readers = (
+            self._folder.manifest,
+            (step.stage for step in self._workflow.steps if reads_film(step.stage)),
+        )
+        if any(manifest.stage(stage.name).status != "completed" for stage in readers):
             check_film(self._job)
         names = self._all_models(self._job.options)
         if self._rules.max_memory is not None and not self._rules.force:
@@ -240,13 +244,13 @@ class _Run:
     def _step(self, position: int, step: Step) -> None:
         """Bring one stage to its completion, unless it is there already, here or in another job."""
         stage = step.stage
-        inputs = {name: self._artefacts[name].sha256 for name in stage.inputs}
+        inputs = {name: self._artefacts[name].sha256 for name in self._there(stage.inputs)}
         digests = {name: self._models.spec(name).digest for name in stage.models(self._job.options)}
         depended = dependencies(stage, self._job, inputs, digests, self._environments)
         record = self._folder.manifest.stage(stage.name)
         if self._is_done(step, record, depended.fingerprint) or self._taken_over(step, depended.fingerprint):
             return
-        if not stage.inputs:
+        if reads_film(stage):
             check_film(self._job)
         if not self._has_begun:
             self._rehearse_first()
@@ -285,6 +289,7 @@ class _Run:
                 if not take_over(other, record, drafts):
                     continue
                 _give_names((drafts / Path(artefact.path).name for artefact in record.artefacts), home)
+                self._clear_unmade(step, {artefact.name for artefact in record.artefacts})
                 _remove(drafts)
             except OSError as error:
                 raise storage_error(home, error) from error
@@ -295,6 +300,16 @@ class _Run:
             self._finish(step, taken.artefacts)
             return True
         return False
+
+    def _there(self, names: Iterable[str]) -> list[str]:
+        """Those of a stage's inputs that are there: an optional artefact may not have been made of this film."""
+        return [name for name in names if name in self._artefacts or name not in self._optional]
+
+    def _clear_unmade(self, step: Step, made: Collection[str]) -> None:
+        """Remove what the stage once made of this film and does not make any more, so that nobody takes it for its."""
+        for artefact in step.stage.outputs(self._job.options):
+            if artefact.optional and artefact.name not in made:
+                (self._folder.path / step.folder / artefact.file).unlink(missing_ok=True)
 
     def _finish(self, step: Step, artefacts: tuple[ArtefactRecord, ...]) -> None:
         """Hand on what a completed stage has made; what it needed on the way goes."""
@@ -345,7 +360,7 @@ class _Run:
         made = {artefact.name: str(self.paths[artefact.name]) for artefact in artefacts}
         self._report(StageCompleted(stage.name, done.seconds, made))
         for artefact in stage.outputs(self._job.options):
-            if artefact.headline:
+            if artefact.headline and artefact.name in made:
                 log.info("✓ %s: %s", artefact.headline, self.paths[artefact.name])
         log.info("✅ Stage %s: COMPLETED (%.1fs)", stage.name, done.seconds)
 
@@ -361,7 +376,7 @@ class _Run:
             raise storage_error(home, error) from error
         context = StageContext(
             job=self._job,
-            inputs={name: self.paths[name] for name in stage.inputs},
+            inputs={name: self.paths[name] for name in self._there(stage.inputs)},
             outputs={artefact.name: drafts / artefact.file for artefact in outputs},
             models={name: self._models.fetch(name) for name in stage.models(self._job.options)},
             environments=self._environments,
@@ -370,12 +385,14 @@ class _Run:
             rehearsal=self._rules.is_rehearsal,
         )
         stage.run(context)
-        if not stage.inputs:
+        if reads_film(stage):
             check_film(self._job)  # it may have been written to while it was read
         try:
-            _give_names(context.outputs.values(), home)
+            made = [one for one in outputs if not one.optional or context.outputs[one.name].exists()]
+            _give_names((context.outputs[artefact.name] for artefact in made), home)
+            self._clear_unmade(step, {artefact.name for artefact in made})
             _remove(drafts)
-            return tuple(self._folder.record_of(artefact.name, home / artefact.file) for artefact in outputs)
+            return tuple(self._folder.record_of(artefact.name, home / artefact.file) for artefact in made)
         except OSError as error:
             raise storage_error(home, error) from error
 

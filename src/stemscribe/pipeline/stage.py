@@ -23,11 +23,13 @@ class Artefact:
         name: by which later stages ask for it.
         file: its name in the stage's folder.
         headline: what to say when it is there; empty to say nothing.
+        optional: whether there are films of which it is not made; a stage that reads it asks `inputs.get`.
     """
 
     name: str
     file: str
     headline: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class StageContext:
 
     Attributes:
         job: the request.
-        inputs: by artefact name, the files that earlier stages made.
+        inputs: by artefact name, the files that earlier stages made; those are missing that were not made of this film.
         outputs: by artefact name, temporary paths; the runner renames them when `run` returns.
         models: by model name, the folders they were fetched to.
         environments: the folder of virtual environments, for a stage that does not work in `core` alone.

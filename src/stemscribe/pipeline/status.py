@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stemscribe.errors import StemscribeError
+from stemscribe.errors import JobError, RecordError, StemscribeError
 from stemscribe.jobs.folder import JobFolder
 from stemscribe.pipeline.workflows import workflow_named
+from stemscribe.rows import read_head, read_rows
+from stemscribe.speech.ledger import Entry, Ledger
+from stemscribe.wording import percent
+
+LEDGER = "ledger"
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,10 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """One job; `state` is that of the stage that counts: the first that is not completed."""
+    """One job; `state` is that of the stage that counts: the first that is not completed.
+
+    `ledger` has the totals of a completed transcript and its gaps, and of the other entries none.
+    """
 
     job: str
     state: str
@@ -31,6 +39,7 @@ class JobStatus:
     media: str
     created_at: str
     stages: tuple[StageStatus, ...]
+    ledger: Ledger | None = None
 
 
 def status_of(folder: JobFolder) -> JobStatus:
@@ -55,3 +64,42 @@ def status_of(folder: JobFolder) -> JobStatus:
     if state == "pending" and stages[0].status == "completed":
         state = "running" if running else "interrupted"
     return JobStatus(job.id, state, job.workflow, Path(job.media).name, job.created_at, tuple(stages))
+
+
+def detailed_status_of(folder: JobFolder) -> JobStatus:
+    """The status of a job, with what its transcript accounts for; where that cannot be read, its stage says why."""
+    status = status_of(folder)
+    stages, ledger = list(status.stages), None
+    for index, stage in enumerate(stages):
+        if LEDGER in stage.artefacts:
+            try:
+                ledger = _with_its_gaps(folder.path / stage.artefacts[LEDGER])
+            except RecordError as error:
+                stages[index] = replace(stage, error=str(error))
+    return replace(status, stages=tuple(stages), ledger=ledger)
+
+
+def _with_its_gaps(path: Path) -> Ledger:
+    gaps = (entry for entry in read_rows(path, "entries", Entry) if entry.kind == "gap")
+    return replace(read_head(path, Ledger), entries=tuple(gaps))
+
+
+def check_coverage(path: Path, least: float) -> None:
+    """Refuse a transcript that accounts for less of the voices than was asked for.
+
+    Args:
+        path: of its `ledger.json`.
+        least: the share of the voiced seconds.
+
+    Raises:
+        JobError: it does; the message says how much is missing.
+        RecordError: the ledger cannot be read.
+    """
+    ledger = read_head(path, Ledger)
+    if ledger.coverage < least:
+        raise JobError(
+            f"The transcript accounts for {percent(ledger.coverage)} of the voices, and --min-coverage asks for"
+            f" {percent(least)}: there {'is 1 gap' if ledger.gaps == 1 else f'are {ledger.gaps} gaps'} of"
+            f" {ledger.gap_seconds:.1f} s in all.",
+            hint=f"Everything is written. Listen to the gaps: they are in {path}, and `stemscribe status` shows them.",
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,16 +69,19 @@ def verify(folder: JobFolder, models: ModelStore, environments: Path, *, deep: b
     workflow = workflow_named(job.workflow)
     if workflow.needs_engine:
         job = replace(job, options=choose_engine(job.options, models.catalog, environments, manifest.engine).options)
+    optional = workflow.optional(job.options)
     made: dict[str, ArtefactRecord] = {}
+    unmade: set[str] = set()
     for step in workflow.steps:
         record = manifest.stage(step.stage.name)
         if record.status != "completed":
             yield Checked(step.stage.name, False, f"is {record.status}")
             continue
-        yield from _check_receipt(step, record, job, made, environments)
+        yield from _check_receipt(step, record, job, made, unmade, optional, environments)
         for artefact in record.artefacts:
             yield _check_artefact(folder, step, artefact)
         made |= {artefact.name: artefact for artefact in record.artefacts}
+        unmade |= {artefact.name for artefact in step.stage.outputs(job.options) if artefact.name not in made}
     yield _check_film(job)
     yield from _check_models(manifest, models)
     if deep:
@@ -97,7 +100,13 @@ def _check_manifest(folder: JobFolder, manifest: Manifest) -> Checked:
 
 
 def _check_receipt(
-    step: Step, record: StageRecord, job: Job, made: dict[str, ArtefactRecord], environments: Path
+    step: Step,
+    record: StageRecord,
+    job: Job,
+    made: dict[str, ArtefactRecord],
+    unmade: Collection[str],
+    optional: Collection[str],
+    environments: Path,
 ) -> Iterator[Checked]:
     """Check what a stage says its result was made from."""
     name, receipt = step.stage.name, record.receipt
@@ -109,10 +118,12 @@ def _check_receipt(
         raise NotAsRecorded(
             f"The receipt of {name} does not fit its fingerprint {record.fingerprint[:12]}…", hint=AGAIN
         )
-    _check_inputs(name, depended, made)
+    _check_inputs(name, depended, made, unmade)
+    _check_without(name, depended, {one for one in step.stage.inputs if one in optional and one in made})
     _check_options(name, depended, job)
-    missing = {artefact.name for artefact in step.stage.outputs(job.options)} - {one.name for one in record.artefacts}
-    if missing:
+    outputs = {artefact.name for artefact in step.stage.outputs(job.options)} - set(optional)
+    missing = outputs - {one.name for one in record.artefacts}
+    if missing and depended.version == step.stage.version:  # another one may have made other files
         raise NotAsRecorded(f"The record of {name} is without {', '.join(sorted(missing))}.", hint=AGAIN)
     origin = f" by {receipt.origin}" if receipt.origin else ""
     when = f"{record.finished_at}{origin}, stemscribe {receipt.stemscribe}"
@@ -120,8 +131,10 @@ def _check_receipt(
     yield from _check_environments(name, receipt, environments)
 
 
-def _check_inputs(name: str, depended: Dependencies, made: dict[str, ArtefactRecord]) -> None:
+def _check_inputs(name: str, depended: Dependencies, made: dict[str, ArtefactRecord], unmade: Collection[str]) -> None:
     for entered, sha256 in depended.inputs.items():
+        if entered in unmade:
+            raise NotAsRecorded(f"{name} was made from {entered}, and there is none of this film.", hint=AGAIN)
         artefact = made.get(entered)
         if artefact is not None and artefact.sha256 != sha256:
             raise NotAsRecorded(
@@ -129,6 +142,12 @@ def _check_inputs(name: str, depended: Dependencies, made: dict[str, ArtefactRec
                 f" (sha256 {artefact.sha256[:12]}…).",
                 hint=AGAIN,
             )
+
+
+def _check_without(name: str, depended: Dependencies, there: Collection[str]) -> None:
+    """Check that it was made from everything that there is to make it from, of what not every film has."""
+    if without := sorted(set(there) - depended.inputs.keys()):
+        raise NotAsRecorded(f"{name} was made without {', '.join(without)}, which there is of this film.", hint=AGAIN)
 
 
 def _check_options(name: str, depended: Dependencies, job: Job) -> None:
@@ -218,7 +237,7 @@ def _check_deeply(
         }
         context = StageContext(
             job=job,
-            inputs={name: paths[name] for name in step.stage.inputs},
+            inputs={name: paths[name] for name in step.stage.inputs if name in paths},
             outputs={artefact.name: paths[artefact.name] for artefact in record.artefacts},
             models={name: models.fetch(name) for name in names},
             environments=environments,

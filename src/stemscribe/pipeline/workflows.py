@@ -48,6 +48,15 @@ class Workflow:
         """Whether something in it is computed by an engine that has to be decided on."""
         return any("engine" in step.stage.depends_on for step in self.steps)
 
+    def makes(self, name: str) -> bool:
+        """Whether an artefact of that name comes of it, if only of some films."""
+        return any(artefact.name == name for step in self.steps for artefact in step.stage.outputs(Options()))
+
+    def optional(self, options: Options) -> frozenset[str]:
+        """The names of the artefacts that are not made of every film."""
+        outputs = (artefact for step in self.steps for artefact in step.stage.outputs(options))
+        return frozenset(artefact.name for artefact in outputs if artefact.optional)
+
     def stage(self, name: str) -> Stage:
         """One of the stages by its name."""
         return next(step.stage for step in self.steps if step.stage.name == name)

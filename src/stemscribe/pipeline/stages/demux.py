@@ -1,4 +1,4 @@
-"""Film in, mix out."""
+"""Film in, mix out, and the centre channel where there is one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import ClassVar
 
+from stemscribe.audio.downmix import has_centre
 from stemscribe.audio.mix import MixInfo, write_mix
 from stemscribe.audio.probe import probe
 from stemscribe.jobs.job import Options
@@ -23,7 +24,7 @@ class Demux:
     """Decodes the right audio track of the film, once, for all later stages."""
 
     name = "demux"
-    version = 1
+    version = 2
     depends_on = ("source_language", "audio_track", "start_time", "end_time")
     parameters: ClassVar[dict[str, object]] = {"rate": MIX_RATE}
     inputs = ()
@@ -32,7 +33,11 @@ class Demux:
         return {"core": ("av", "soxr", "soundfile")}
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
-        return (Artefact("mix", "mix.flac", "Audio extracted"), Artefact("mix_info", "mix.json"))
+        return (
+            Artefact("mix", "mix.flac", "Audio extracted"),
+            Artefact("mix_info", "mix.json"),
+            Artefact("centre", "centre.flac", "Centre channel extracted", optional=True),
+        )
 
     def models(self, options: Options) -> tuple[str, ...]:
         return ()
@@ -51,6 +56,7 @@ class Demux:
             MIX_RATE,
             start=options.start_time,
             end=options.end_time,
+            centre=context.outputs["centre"] if has_centre(track.layout) else None,
             progress=lambda done: context.progress(
                 Progress(done, max(0.0, (end or 0.0) - options.start_time), "s", done)
             ),
