@@ -14,6 +14,7 @@ from rich.cells import cell_len
 
 from stemscribe.subtitles import cues
 from stemscribe.subtitles.cues import Cue, cues_of, drafts
+from stemscribe.subtitles.display import cells
 from stemscribe.subtitles.rules import CueRules, milliseconds
 from stemscribe.subtitles.tokens import Joint, Token
 from stemscribe.transcript import Segment, Transcript, Word
@@ -101,7 +102,14 @@ def test_cues_stay_within_the_time_of_the_speech(transcript: Transcript) -> None
         return
     start, end = extent(transcript)
     assert ms(cues[0].start) >= start
-    assert ms(cues[-1].end) <= max(end, start + len(cues))  # 1 ms each, where there is no time at all
+    last = cues[-1]
+    readable = ms(last.start) + min(ms(RULES.longest), 50 * to_read(last))
+    assert ms(last.end) <= max(end, readable, start + len(cues))  # 1 ms each, where there is no time at all
+
+
+def to_read(cue: Cue) -> int:
+    """How many characters a cue takes, and its line break; at 20 a second each asks for 50 ms."""
+    return sum(map(cells, cue.lines)) + len(cue.lines) - 1
 
 
 def extent(transcript: Transcript) -> tuple[int, int]:
@@ -305,3 +313,21 @@ def test_talk_without_any_rhythm_is_cut_all_the_same(monkeypatch: pytest.MonkeyP
     assert read < 250
     found += coming
     assert " ".join(line for draft in found for line in draft.lines).split() == ["word"] * 1000
+
+
+@given(st.integers(0, 10), st.integers(0, 10), st.sampled_from([",", ";", "–", ":"]))
+def test_lines_are_broken_where_a_phrase_ends(before: int, after: int, mark: str) -> None:
+    """Not in the middle, as long as the phrases are not too different in length."""
+    first, second = "aaa aaaa " + "a" * before + "aaa" + mark, "b" * after + "bbbb bbb bbbb bbbb bbbb bbbb bb"
+    (cue,) = cues_of(whole(f"{first} {second}", 5.0))
+    assert cue.lines == (first, second)
+
+
+@given(transcripts)
+@settings(deadline=None)
+def test_every_cue_can_be_read_where_there_is_time(transcript: Transcript) -> None:
+    cues = cues_of(transcript)
+    for cue, following in pairwise(cues):
+        is_pressed = ms(following.start) - ms(cue.end) <= 80
+        is_long = ms(cue.end) - ms(cue.start) >= 7000
+        assert ms(cue.end) - ms(cue.start) >= 50 * to_read(cue) - 50 or is_pressed or is_long

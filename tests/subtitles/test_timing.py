@@ -57,6 +57,11 @@ def test_a_cue_stays_until_it_can_be_read_but_not_into_the_next() -> None:
     assert schedule([fast, Speech(2000, 4000, 3)], RULES)[0] == (0, 1920)
 
 
+def test_the_last_cue_stays_until_it_can_be_read() -> None:
+    assert schedule([Speech(0, 1000, 60)], RULES) == [(0, 3000)]
+    assert schedule([Speech(0, 1000, 200)], RULES) == [(0, 7000)]
+
+
 times = st.integers(0, 30_000)
 speeches = st.lists(st.tuples(times, times, st.integers(1, 84)), min_size=1).map(
     lambda rows: [Speech(start, start + length // 4, count) for start, length, count in sorted(rows)]
@@ -71,7 +76,27 @@ def test_cues_never_overlap_and_last_as_long_as_there_is_time(spoken: list[Speec
     assert all(before[1] <= after[0] for before, after in pairwise(shown))
     assert all(shortest <= end - start <= 7000 for start, end in shown)
     assert spoken[0].start <= shown[0][0]
-    assert shown[-1][1] <= end_of_all
+    assert shown[-1][1] <= max(end_of_all, shown[-1][0] + min(7000, 50 * spoken[-1].characters))
+
+
+@given(speeches)
+def test_a_cue_can_be_read_unless_the_next_one_comes_or_it_would_stay_too_long(spoken: list[Speech]) -> None:
+    """Twenty characters a second where possible: what is shown for less stays as long as it may."""
+    roomy = [*spoken, Speech(FAR, FAR + 1000, 60)]
+    shown = schedule(roomy, RULES)
+    for speech, (start, end), following in zip(roomy, shown, [*shown[1:], None], strict=True):
+        is_long = end - start == 7000
+        is_pressed = following is not None and following[0] - end <= 80
+        assert end - start >= 50 * speech.characters or is_long or is_pressed
+
+
+@given(speeches)
+def test_between_two_cues_is_a_gap_unless_one_would_be_too_short(spoken: list[Speech]) -> None:
+    roomy = [*spoken, Speech(FAR, FAR + 1000, 3)]
+    for (start, end), (following, _) in pairwise(schedule(roomy, RULES)):
+        gap = following - end
+        assert gap >= 80 or end - start == 700
+        assert gap == 80 or gap < 80 or gap >= 500 or end - start in {700, 7000}, "a flicker"
 
 
 @given(speeches)

@@ -64,8 +64,9 @@ def scheduled(spoken: Iterable[Speech], extent: Extent, rules: CueRules) -> Iter
 
     Yields:
         As many pairs as `spoken`, in its order, without overlap, within the first start and the last end +
-        `rules.shortest`, each `rules.shortest` to `rules.longest` long. Only where the whole span is too short to
-        give each cue `shortest` do all get an equal share at the least (and 1 ms, even if that exceeds the span).
+        `rules.shortest`, each `rules.shortest` to `rules.longest` long; the last one stays until it can be read. Only
+        where the whole span is too short to give each cue `shortest` do all get an equal share at the least (and 1
+        ms, even if that exceeds the span).
     """
     shortest = milliseconds(rules.shortest)
     shortest = max(1, min(shortest, (extent.end + shortest - extent.start) // max(1, extent.cues)))
@@ -76,7 +77,8 @@ def scheduled(spoken: Iterable[Speech], extent: Extent, rules: CueRules) -> Iter
             yield held[1], _end(*held, shortest, start, rules, is_last=False)
         held = speech, start
     if held is not None:
-        yield held[1], _end(*held, shortest, span_end, rules, is_last=True)
+        readable = held[1] + _reading(held[0], rules) if shortest == milliseconds(rules.shortest) else 0
+        yield held[1], _end(*held, shortest, max(span_end, readable), rules, is_last=True)
 
 
 def _starts(spoken: Iterable[Speech], shortest: int, latest: int) -> Iterator[tuple[Speech, int]]:
@@ -93,9 +95,13 @@ def _starts(spoken: Iterable[Speech], shortest: int, latest: int) -> Iterator[tu
 
 def _end(speech: Speech, start: int, shortest: int, limit: int, rules: CueRules, *, is_last: bool) -> int:
     """When a cue that began at `start` vanishes, `limit` being the start of the next one or the end of all."""
-    reading = round(speech.characters * MILLISECOND_RATE / rules.reading_speed)
-    end = max(speech.end, start + reading)
+    end = max(speech.end, start + _reading(speech, rules))
     closed = limit if is_last else limit - milliseconds(rules.gap)
     if end > closed or (not is_last and limit - end < milliseconds(rules.bridge)):
         end = closed
     return min(max(end, start + shortest), start + milliseconds(rules.longest))
+
+
+def _reading(speech: Speech, rules: CueRules) -> int:
+    """How many milliseconds a cue takes to read."""
+    return round(speech.characters * MILLISECOND_RATE / rules.reading_speed)
