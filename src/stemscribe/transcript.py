@@ -12,7 +12,8 @@ from typing import Literal
 
 from stemscribe.timebase import LONGEST, Seconds
 
-Audio = Literal["mix", "vocals"]
+Audio = Literal["mix", "vocals", "blend-10", "blend-20", "blend-35", "centre"]
+"""What can be listened to; a blend is the vocals with so many per cent of the mix left in."""
 Clock = Literal["mix", "film"]
 
 
@@ -52,7 +53,8 @@ class Segment:
     """What was said in one go.
 
     `average_log_probability`, `no_speech_probability` and `compression_ratio` are Whisper's own measures of how far
-    the text is to be believed. `heard` names the audio it was recognised from, `reason` says why that one.
+    the text is to be believed. `heard` names the audio it was recognised from, `reason` says why that one. `doubts`
+    are what speaks against the text, where it was kept nevertheless.
     """
 
     start: Seconds
@@ -65,6 +67,7 @@ class Segment:
     compression_ratio: float | None = None
     heard: Audio = "vocals"
     reason: str = ""
+    doubts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_times(self.start, self.end)

@@ -23,10 +23,10 @@ from stemscribe.arrays import Array
 from stemscribe.audio import writer
 from stemscribe.cli import app
 from stemscribe.pipeline import engines, rehearsal, runner, worker
-from stemscribe.pipeline.stages import asr, demux, export, source_separation, speech_detection
+from stemscribe.pipeline.stages import asr, demux, export, source_separation, speech_detection, translation
 from stemscribe.pipeline.watchdog import Watchdog
 from stemscribe.separation.engines import demucs_torch
-from stemscribe.speech.faster_whisper import SAMPLE_RATE, Hearing, known_languages
+from stemscribe.speech.faster_whisper import SAMPLE_RATE, Listening, known_languages
 from stemscribe.transcript import Segment, Word
 
 from .injection import NOTHING, VARIABLE, Breaker, Orders, Point, install
@@ -107,10 +107,11 @@ class Reader:
     def language_of(self, audio: Array) -> dict[str, float]:
         return {"en": 0.75, "de": 0.25}
 
-    def hear(self, audio: Array, hearing: Hearing) -> list[Segment]:
+    def hear(self, audio: Array, listening: Listening) -> list[Segment]:
         with _BREAKER.passing("region", _BELOW):
             _pause("region")
-        _count("region")
+        if listening.audio == "mix":  # where every region is heard first; how often after that is its own affair
+            _count("region")
         step = SAMPLE_RATE // 2
         sums = [zlib.crc32(audio[first : first + step].tobytes()) for first in range(0, len(audio) - step + 1, step)]
         words = tuple(
@@ -120,7 +121,7 @@ class Reader:
         if not words:
             return []
         return [
-            Segment(words[0].start, words[-1].end, text, hearing.language, words, -0.2, 0.0, 1.0, hearing.audio, "")
+            Segment(words[0].start, words[-1].end, text, listening.language, words, -0.2, 0.0, 1.0, listening.audio, "")
         ]
 
 
@@ -157,6 +158,7 @@ def _prepare(where: str) -> None:
     runner.Watchdog = _watchdog  # type: ignore[misc, assignment]
     source_separation.HTDemucsOnnx = Arithmetic  # type: ignore[misc, assignment]
     asr.FasterWhisper = Reader  # type: ignore[misc, assignment]
+    translation.FasterWhisper = Reader  # type: ignore[misc, assignment]
     write: Callable[..., None] = writer.StemWriter.write
 
     def slowly(self: writer.StemWriter, block: Array) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import soundfile
 
 from fakes import noise, tone, write_film
-from stemscribe.audio.mix import MixInfo
+from stemscribe.audio.mix import CentreInfo, MixInfo
 from stemscribe.jobs.job import Job, Options
 from stemscribe.jobs.manifest import ArtefactRecord, Manifest, StageRecord
 from stemscribe.models.spec import CATALOG
@@ -20,7 +21,10 @@ from stemscribe.pipeline.stages.speech_detection import Regions
 from stemscribe.records import Lines, to_json
 from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.windows import WindowPlan
+from stemscribe.speech.ledger import Doubtful, Entry, Ledger, totals
 from stemscribe.speech.recognition import Dropped, Recognition
+from stemscribe.speech.regions import Voiced
+from stemscribe.speech.translation import Translation, Untranslated
 from stemscribe.subtitles import srt, vtt
 from stemscribe.subtitles.cues import cues_of
 from stemscribe.transcript import Region, Segment, Transcript, Word
@@ -159,16 +163,42 @@ def transcripts() -> list[bytes]:
     return [to_json(TRANSCRIPT), to_json(Transcript("en", ()))]
 
 
+def hypotheses() -> list[bytes]:
+    """Transcripts as other recognisers write them."""
+    return [
+        *transcripts(),
+        b'{"text": " And so, my fellow", "segments": [{"id": 0, "start": 0.0, "text": " And so"}], "language": "en"}',
+        b'[{"start": 0.5, "end": 2, "text": "And so \\u092e\\u0947"}, {"text": null}]',
+    ]
+
+
 def segments() -> list[bytes]:
     return [to_json(Recognition("en", None, "whisper-base", SEGMENTS, (Dropped(SEGMENTS[0], "no words"),)))]
 
 
+def translations() -> list[bytes]:
+    lost = Untranslated(4.0, 6.5, SEGMENTS[1].text, "hi")
+    return [to_json(Translation("en", "hi", "whisper-base", SEGMENTS[:1], (lost,)))]
+
+
 def regions() -> list[bytes]:
-    return [to_json(Regions((Region(0.0, 12.5), Region(14.0, 15.0)), (Region(1.0, 2.0),)))]
+    voiced = (Voiced(0.6, 2.0, 0.97, -1.5), Voiced(2.0, 11.9, 0.2, -8.0))
+    return [to_json(Regions((Region(0.0, 12.5), Region(14.0, 15.0)), (Region(1.0, 2.0),), voiced))]
+
+
+def ledgers() -> list[bytes]:
+    entries = (
+        Entry(0.6, 2.0, "transcribed", "", "3 words", 0.97, -1.5),
+        Entry(2.0, 3.5, "not_speech", "sung", "“♪” was heard, and dropped: no words", 0.2, -8.0),
+        Entry(5.0, 7.25, "gap", "", "probability of speech up to 0.91; nothing was heard", 0.91, -3.0),
+    )
+    doubtful = (Doubtful(20.0, 20.4, "Thanks."),)
+    return [to_json(replace(totals(entries, doubtful), entries=entries, doubtful=doubtful)), to_json(Ledger())]
 
 
 def mixes() -> list[bytes]:
-    return [to_json(MixInfo(441000, 44100, 1e-5, 0.12, 0.9, 0.5, 1, "en", 0.25, 0, 0))]
+    info = MixInfo(441000, 44100, 1e-5, 0.12, 0.9, 0.5, 1, "en", 0.25, 0, 0)
+    return [to_json(info), to_json(replace(info, centre=CentreInfo(0.05, 1.1, 0.125)))]
 
 
 def srts() -> list[bytes]:

@@ -19,20 +19,26 @@ from fuzz.mutations import Mutation
 from stemscribe.audio.decode import TrackDecoder
 from stemscribe.audio.mix import MixInfo
 from stemscribe.audio.probe import check_decodable, identity, probe
-from stemscribe.errors import StemscribeError, StorageError
+from stemscribe.errors import JobError, StemscribeError, StorageError
+from stemscribe.evaluation.words import alignment, invented_words, word_errors
 from stemscribe.jobs.folder import JobFolder
 from stemscribe.models.spec import load_catalog
+from stemscribe.pipeline.evaluation import text_of
 from stemscribe.pipeline.stages.speech_detection import Regions
-from stemscribe.pipeline.status import status_of
+from stemscribe.pipeline.status import check_coverage, status_of
 from stemscribe.records import Lines, read_record, to_json
 from stemscribe.rows import read_head, read_rows
 from stemscribe.separation.journal import Journal
 from stemscribe.settings import SETTINGS_FILE, resolve
+from stemscribe.speech.ledger import Entry, Ledger
 from stemscribe.speech.recognition import Recognition
+from stemscribe.speech.translation import Translation
 from stemscribe.subtitles import srt, text, vtt
 from stemscribe.subtitles.cues import Cue, cues_of
 from stemscribe.subtitles.reading import read_cues, read_transcript, transcript_of
+from stemscribe.timebase import clock
 from stemscribe.transcript import Segment, Transcript, total_duration
+from stemscribe.wording import percent
 
 _RATE = 44100
 _MOST_SECONDS = 30.0  # of a film that are decoded
@@ -172,6 +178,15 @@ def transcript(data: bytes, folder: Path) -> None:
     _written(read_transcript(path))
 
 
+def hypothesis(data: bytes, folder: Path) -> None:
+    path = folder / "talk.json"
+    path.write_bytes(data)
+    said = text_of(path)
+    assert invented_words(said) >= 0
+    assert word_errors("And so, my fellow Americans", said).characters
+    assert alignment("And so, my fellow Americans", said)
+
+
 def _written(found: Transcript) -> None:
     """Everything that can be made of a transcript."""
     cues = cues_of(found)
@@ -191,10 +206,32 @@ def segments(data: bytes, folder: Path) -> None:
     _written(Transcript(found.language, found.segments).on_film_clock(0.25))
 
 
+def translation(data: bytes, folder: Path) -> None:
+    path = folder / "translation.json"
+    path.write_bytes(data)
+    found = read_record(path, Translation)
+    for _ in read_rows(path, "segments", Segment):
+        pass
+    read_head(path, Translation)
+    _written(Transcript(found.language, found.segments).on_film_clock(0.25))
+
+
 def regions(data: bytes, folder: Path) -> None:
     path = folder / "regions.json"
     path.write_bytes(data)
     total_duration(read_record(path, Regions).regions)
+
+
+def ledger(data: bytes, folder: Path) -> None:
+    """What `status` and `--min-coverage` read of it."""
+    path = folder / "ledger.json"
+    path.write_bytes(data)
+    found = read_head(path, Ledger)
+    assert percent(found.coverage).endswith(" %")
+    for entry in read_rows(path, "entries", Entry):
+        assert clock(entry.start)
+    with suppress(JobError):
+        check_coverage(path, 1.0)
 
 
 def mix(data: bytes, folder: Path) -> None:
@@ -269,8 +306,11 @@ TARGETS = {
         Target("catalog", catalog, seeds.catalogs, mutations.TEXT),
         Target("settings", settings, seeds.settings_files, mutations.TEXT),
         Target("transcript", transcript, seeds.transcripts, mutations.TEXT),
+        Target("hypothesis", hypothesis, seeds.hypotheses, mutations.TEXT),
         Target("segments", segments, seeds.segments, mutations.TEXT),
+        Target("translation", translation, seeds.translations, mutations.TEXT),
         Target("regions", regions, seeds.regions, mutations.TEXT),
+        Target("ledger", ledger, seeds.ledgers, mutations.TEXT),
         Target("mix", mix, seeds.mixes, mutations.TEXT),
         Target("srt", srt_file, seeds.srts, mutations.TEXT),
         Target("vtt", vtt_file, seeds.vtts, mutations.TEXT),

@@ -65,6 +65,11 @@ def test_a_model_that_knows_english_only_is_not_asked_for_the_language(film: Pat
     assert checked(Request(film, options=Options(model="tiny.en")), catalog, VENVS).source_language == "en"
 
 
+def test_other_models_may_translate(film: Path, catalog: Catalog) -> None:
+    for model in ("base", "small", "large-v3"):
+        assert checked(Request(film, "translate", "hi", Options(model=model)), catalog, VENVS).workflow == "translate"
+
+
 @pytest.mark.parametrize(("named", "code"), [("hin", "hi"), ("tl", "tl"), ("jw", "jw"), ("nob", "no"), ("EN", "en")])
 def test_languages_by_any_of_their_names(film: Path, catalog: Catalog, named: str, code: str) -> None:
     assert checked(Request(film, source_language=named), catalog, VENVS).source_language == code
@@ -85,6 +90,14 @@ def test_a_guessed_length_is_no_reason_to_refuse_a_start(tmp_path: Path, catalog
         ({"options": Options(model="enormous")}, "There is no speech recognition model 'enormous'"),
         ({"options": Options(model="htdemucs")}, "There is no speech recognition model 'htdemucs'"),
         ({"options": Options(model="tiny.en"), "source_language": "hi"}, "Model whisper-tiny.en knows English only"),
+        (
+            {"options": Options(model="tiny.en"), "source_language": "en", "workflow": "translate"},
+            "Model whisper-tiny.en knows English only: it cannot translate into English.",
+        ),
+        (
+            {"options": Options(model="large-v3-turbo"), "workflow": "translate"},
+            "Model whisper-large-v3-turbo was not trained to translate",
+        ),
         ({"options": Options(audio_track="7")}, "film.mkv has no audio track '7'"),
         ({"options": Options(start_time=5.0, end_time=5.0)}, "--end-time 0:05.000 is not after --start-time 0:05.000"),
         ({"options": Options(start_time=50.0)}, "--start-time 0:50.000 is beyond the end of film.mkv"),

@@ -25,8 +25,9 @@ from stemscribe.models.store import ModelStore
 from stemscribe.pipeline import rehearsal, runner, worker
 from stemscribe.pipeline.engines import STEMS
 from stemscribe.pipeline.rehearsal import Expectation, Rehearsal, check_fits
-from stemscribe.pipeline.reporter import Event, JobFailed, Rehearsed, StageStarted
+from stemscribe.pipeline.reporter import Event, JobFailed, Rehearsed, StageProgressed, StageStarted
 from stemscribe.pipeline.resources import available_memory, peak_memory
+from stemscribe.pipeline.stage import Progress
 from stemscribe.pipeline.workflows import workflow_named
 from stemscribe.records import sha256_of
 
@@ -111,6 +112,22 @@ def test_a_job_without_its_film_is_rehearsed_on_its_mix(
         assert expected.film == pytest.approx(9.0, abs=0.1)
     assert [Path(each.media).name for each in seen] == ["film.mkv", "mix.wav", "mix.wav"]
     assert seen[0].options.start_time >= 3.0
+
+
+def test_what_two_stages_do_with_each_region_takes_the_time_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, answer = [0.0], worker.Answer()
+    monkeypatch.setattr(worker.time, "monotonic", lambda: clock[0])
+    watch = worker._Watch(answer)
+    for stage, unit, seconds in (
+        ("separation", "windows", 4.0),
+        ("asr", "regions", 3.0),
+        ("translation", "regions", 2.0),
+    ):
+        watch(StageStarted(stage, 0, 3))
+        for done in range(3):
+            watch(StageProgressed(stage, Progress(done, 2, unit, 0.0)))
+            clock[0] += seconds
+    assert answer.pace == {"windows": 4.0, "regions": 5.0}
 
 
 def test_what_will_not_fit_in_memory_is_refused_with_numbers(

@@ -11,14 +11,21 @@ from stemscribe.pipeline.workflows import Step, Workflow, workflow_named, workfl
 
 
 def test_the_workflows_of_the_design() -> None:
-    assert workflow_names() == ("separate", "transcribe")
+    assert {"separate", "transcribe", "translate", "subtitle"} <= set(workflow_names())
     folders = {name: [step.folder for step in workflow_named(name).steps] for name in workflow_names()}
     assert folders["separate"] == ["01_demux", "99_source_separation"]
     assert folders["transcribe"] == ["01_demux", "99_source_separation", "02_speech_detection", "03_asr", "04_export"]
+    assert folders["translate"] == [*folders["transcribe"], "05_translation", "06_export_translation"]
+    assert folders["subtitle"] == [*folders["transcribe"], "05_mux"]
+
+
+def test_what_a_workflow_makes_can_be_asked() -> None:
+    assert workflow_named("subtitle").makes("subtitled")
+    assert not workflow_named("transcribe").makes("subtitled")
 
 
 def test_an_unknown_workflow_is_said() -> None:
-    with pytest.raises(UsageError, match=r"There is no workflow 'dub'\. Choose one of: separate, transcribe\."):
+    with pytest.raises(UsageError, match=r"There is no workflow 'dub'\. Choose one of: separate, transcribe"):
         workflow_named("dub")
 
 
@@ -36,15 +43,15 @@ def test_two_stages_in_one_folder_are_refused() -> None:
 
 @pytest.mark.parametrize("options", [Options(), Options(stems="four"), Options(stem_format="mp3")])
 def test_every_stage_tells_what_it_depends_on(options: Options) -> None:
-    known = {*Options.__dataclass_fields__, "source_language", "media_name"}
-    for step in workflow_named("transcribe").steps:
+    known = {*Options.__dataclass_fields__, "source_language", "media_name", "media_identity"}
+    for step in (step for name in workflow_names() for step in workflow_named(name).steps):
         assert set(step.stage.depends_on) <= known
         files = [artefact.file for artefact in step.stage.outputs(options)]
         assert len(set(files)) == len(files)
 
 
 def test_no_code_carries_a_stage_number() -> None:
-    folders = re.compile("|".join(step.folder for step in workflow_named("transcribe").steps))
+    folders = re.compile("|".join(step.folder for name in workflow_names() for step in workflow_named(name).steps))
     for path in Path(stemscribe.__file__).parent.rglob("*.py"):
         assert not folders.search(path.read_text(encoding="utf-8")), path
         assert not re.match(r"\d", path.name)

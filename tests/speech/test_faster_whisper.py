@@ -8,7 +8,7 @@ import soundfile
 import soxr
 
 from stemscribe.errors import ModelError
-from stemscribe.speech.faster_whisper import FasterWhisper, Hearing, known_languages
+from stemscribe.speech.faster_whisper import FasterWhisper, Listening, known_languages
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def speech() -> np.ndarray:
 @pytest.mark.models
 def test_words_come_with_their_times(model: Callable[[str], Path], speech: np.ndarray) -> None:
     whisper = FasterWhisper(model("whisper-tiny.en"))
-    segments = whisper.hear(speech, Hearing("en", "mix"))
+    segments = whisper.hear(speech, Listening("en", "mix"))
     words = [word for segment in segments for word in segment.words]
     assert "country" in " ".join(segment.text for segment in segments)
     assert len(words) >= 20
@@ -38,10 +38,10 @@ def test_the_same_sound_is_heard_the_same_whatever_came_before(
 ) -> None:
     whisper = FasterWhisper(model("whisper-tiny.en"))
     noise = np.random.default_rng(0).standard_normal(80_000).astype(np.float32) * 0.1
-    first = whisper.hear(noise, Hearing("en", "mix"))  # makes Whisper try several temperatures, and so random numbers
-    expected = whisper.hear(speech, Hearing("en", "mix"))
-    assert whisper.hear(noise, Hearing("en", "mix")) == first
-    assert whisper.hear(speech, Hearing("en", "mix")) == expected
+    first = whisper.hear(noise, Listening("en", "mix"))  # makes Whisper try several temperatures, and so random numbers
+    expected = whisper.hear(speech, Listening("en", "mix"))
+    assert whisper.hear(noise, Listening("en", "mix")) == first
+    assert whisper.hear(speech, Listening("en", "mix")) == expected
 
 
 @pytest.mark.models

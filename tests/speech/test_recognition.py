@@ -2,35 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stemscribe.speech.recognition import find_language, judge, overlap
-from stemscribe.transcript import Region, Segment
-
-
-def segment(text: str, start: float, end: float, confidence: float) -> Segment:
-    return Segment(start, end, text, "en", average_log_probability=confidence)
-
+from stemscribe.speech.recognition import find_language, overlap
+from stemscribe.transcript import Region
 
 SPEECH = (Region(10.0, 12.0), Region(14.0, 15.0))
-
-
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
-        (segment("I am here.", 10.0, 12.0, -0.3), ""),
-        (segment("I am here.", 10.0, 12.0, -1.5), ""),  # speech was detected: low confidence alone is no reason
-        (segment("La la la", 20.0, 22.0, -0.3), ""),  # sung, and well understood
-        (segment("Thank you.", 20.0, 22.0, -1.21), "no speech detected here, and an average log probability of -1.21"),
-        (segment("Thank you.", 12.0, 14.0, -1.21), "no speech detected here, and an average log probability of -1.21"),
-        (segment("♪ … .", 10.0, 12.0, -0.1), "no words"),
-        (segment("", 10.0, 12.0, -0.1), "no words"),
-        (segment("हाँ।", 10.0, 12.0, -0.9), ""),
-    ],
-)
-def test_what_is_believed(said: Segment, reason: str) -> None:
-    heard = judge(3, [said], SPEECH)
-    assert heard.region == 3
-    assert [dropped.reason for dropped in heard.dropped] == ([reason] if reason else [])
-    assert heard.segments == (() if reason else (said,))
 
 
 def test_the_language_is_that_of_the_regions_with_most_speech() -> None:

@@ -13,6 +13,7 @@ import click
 from stemscribe.cli import console
 from stemscribe.settings import Settings, resolve
 from stemscribe.timebase import parse_clock
+from stemscribe.wording import parse_share
 
 if TYPE_CHECKING:
     from stemscribe.models.store import ModelStore
@@ -35,6 +36,20 @@ class Clock(click.ParamType):  # type: ignore[type-arg] # generic in some releas
             return parse_clock(str(value))
         except ValueError:
             self.fail(f"{value!r} is not a time: give seconds (90.5), or 1:30, or 0:01:30.5.", param, ctx)
+
+
+class Share(click.ParamType):  # type: ignore[type-arg] # as above
+    """A share of a whole."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_share(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is not a share: give a number up to 1 (0.9), or per cent (90%).", param, ctx)
 
 
 def place_options(function: Function) -> Function:
@@ -63,10 +78,24 @@ def job_options(function: Function) -> Function:
             click.option("--model", default="whisper-base", show_default=True, help="Speech recognition model."),
             click.option(
                 "--asr-audio",
-                type=click.Choice(["vocals", "mix"]),
-                default="vocals",
+                type=click.Choice(["auto", "mix", "vocals", "blend"]),
+                default="auto",
                 show_default=True,
-                help="What speech recognition hears.",
+                help="What speech recognition hears; auto: what it understands best, span by span.",
+            ),
+            click.option(
+                "--script",
+                type=click.Choice(["native", "latin", "any"]),
+                default="native",
+                show_default=True,
+                help="Letters to write in; any: as they come, for speech that mixes languages.",
+            ),
+            click.option(
+                "--container",
+                type=click.Choice(["auto", "mkv", "mp4"]),
+                default="auto",
+                show_default=True,
+                help="Of the film with subtitles; auto: its own, or mkv.",
             ),
             *film_options(),
             *stem_options(),

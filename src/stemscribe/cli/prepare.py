@@ -13,7 +13,9 @@ from stemscribe.cli.context import job_options, place_options, request, settings
 
 @click.command("prepare")
 @click.option("--media", required=True, type=click.Path(path_type=Path), help="Film, video or audio file.")
-@click.option("--workflow", default="transcribe", show_default=True, help="separate or transcribe.")
+@click.option(
+    "--workflow", default="transcribe", show_default=True, help="separate, transcribe, translate or subtitle."
+)
 @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
 @job_options
 @place_options

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import msgspec
 
-from stemscribe.choices import AsrAudio, ClipMode, Device, Engine, StemFormat, StemSet, StemSubtype
+from stemscribe.choices import (
+    AsrAudio,
+    ClipMode,
+    ContainerChoice,
+    Device,
+    Engine,
+    Script,
+    StemFormat,
+    StemSet,
+    StemSubtype,
+)
 from stemscribe.timebase import LONGEST, Seconds
 
 _Point = Annotated[Seconds, msgspec.Meta(ge=0, le=LONGEST)]
@@ -30,7 +40,9 @@ class Options:
         clip_mode: what is done about a stem that exceeds full scale.
         device: what the models run on.
         model: name of the speech recognition model.
-        asr_audio: what speech recognition hears.
+        asr_audio: what speech recognition hears; `auto` is whatever it understands best, span by span.
+        script: in which letters it writes: those of the language, Latin ones, or as they come.
+        container: of the film with subtitles; `prepare` decides what is left open.
         threads: for the models on a CPU; 0 leaves it to them.
     """
 
@@ -45,7 +57,9 @@ class Options:
     clip_mode: ClipMode = "rescale"
     device: Device = "auto"
     model: str = "whisper-base"
-    asr_audio: AsrAudio = "vocals"
+    asr_audio: AsrAudio = "auto"
+    script: Script = "native"
+    container: ContainerChoice = "auto"
     threads: Annotated[int, msgspec.Meta(ge=0, le=1024)] = 0
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from stemscribe import __version__
+from stemscribe.audio.mux import container_for
 from stemscribe.audio.probe import Media, check_decodable, identity, probe
 from stemscribe.audio.writer import check_format
 from stemscribe.errors import RecordError, UsageError
@@ -23,6 +24,7 @@ from stemscribe.timebase import clock
 
 _MODEL_PREFIX = "whisper-"
 _ENGLISH_ONLY = ".en"
+_SAME_LANGUAGE = "turbo"  # trained without translations: asked for one, it writes down what is said as it is said
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def checked(request: Request, catalog: Catalog, environments: Path) -> Job:
         require_environment(environments)
     if any(options.model in step.stage.models(options) for step in workflow.steps):
         language = _spoken(options.model, language)
+    if workflow.makes("translation"):
+        _check_translates(options.model)
     if options.end_time is not None and options.end_time <= options.start_time:
         raise UsageError(
             f"--end-time {clock(options.end_time)} is not after --start-time {clock(options.start_time)}.",
@@ -78,6 +82,8 @@ def checked(request: Request, catalog: Catalog, environments: Path) -> Job:
     media = probe(film, until=options.end_time)
     _check_span(media, options)
     check_decodable(media, media.track(options.audio_track, language))
+    makes_film = workflow.makes("subtitled")
+    options = replace(options, container=container_for(film, options.container) if makes_film else "auto")
     return Job(
         id="",
         media=str(film),
@@ -121,6 +127,16 @@ def _spoken(model: str, language: str) -> str:
             hint=f"Use --model {model.removesuffix(_ENGLISH_ONLY).replace('tiny', 'base')}.",
         )
     return "en"
+
+
+def _check_translates(model: str) -> None:
+    """Refuse a model that was never taught to translate, and does not say so."""
+    if model.endswith((_ENGLISH_ONLY, _SAME_LANGUAGE)):
+        knows = "knows English only" if model.endswith(_ENGLISH_ONLY) else "was not trained to translate"
+        raise UsageError(
+            f"Model {model} {knows}: it cannot translate into English.",
+            hint="Use another one, such as --model base, --model small or --model large-v3.",
+        )
 
 
 def _check_span(media: Media, options: Options) -> None:

@@ -274,7 +274,12 @@ class Rehearsal:
         windows = film / answer.stride if answer.stride else 0.0
         seconds = windows * answer.pace.get("windows", 0.0) + film / _REGION * answer.pace.get("regions", 0.0)
         memory = int(answer.peak_bytes * _MEMORY_MARGIN)
-        return Expectation(film, seconds + film / _OTHER_STAGES, memory, _disk(film, self.job))
+        return Expectation(film, seconds + film / _OTHER_STAGES, memory, _disk(film, self.job, self._copied_bytes))
+
+    @property
+    def _copied_bytes(self) -> int:
+        """How much of the disk a copy of the film takes; 0 where the job makes none."""
+        return self._film.path.stat().st_size if self.workflow.makes("subtitled") else 0
 
     def _model_names(self) -> set[str]:
         return {name for step in self.workflow.steps for name in step.stage.models(self.job.options)}
@@ -338,11 +343,14 @@ def _length(film: Media, job: Job) -> Seconds:
     return max(0.0, min(known) - job.options.start_time) if known else 0.0
 
 
-def _disk(film: Seconds, job: Job) -> int:
-    """What a job needs at its peak: the mix (about 60 % of its size as PCM), the journal, and the stems beside it."""
+def _disk(film: Seconds, job: Job, copied: int) -> int:
+    """What a job needs at its peak: the mix (about 60 % of its size as PCM), the journal, and the stems beside it.
+
+    The journal is gone when the film is copied.
+    """
     samples = film * _RATE * _CHANNELS
     stems = STEMS[job.options.stems]
     written = 2 if job.options.stems == "two" else len(stems)
     mix = samples * 3
     journal = samples * 4 * len(stems) * _JOURNAL_SHARE
-    return int(mix + journal + samples * SAMPLE_BYTES[job.options.stem_subtype] * written)
+    return int(mix + max(journal, copied) + samples * SAMPLE_BYTES[job.options.stem_subtype] * written)

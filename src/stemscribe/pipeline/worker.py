@@ -57,7 +57,7 @@ class Answer:
     Attributes:
         failed_stage: where it failed; empty when it did not.
         message: why; `hint` is what to do about it.
-        pace: by unit of progress (`windows`, `regions`), how many seconds one took.
+        pace: by unit of progress (`windows`, `regions`), how many seconds one took, in all stages that count in it.
         stride: how much of the film a window moves on.
         peak_bytes: the most memory that was taken.
     """
@@ -76,12 +76,13 @@ class _Watch:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._stage, self._began, self._first = "", 0.0, 0.0
+        self._earlier: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageProgressed):
             self._progressed(event)
         elif isinstance(event, StageStarted):
-            self._stage = ""
+            self._stage, self._earlier = "", dict(self._answer.pace)
         elif isinstance(event, StageFailed):
             self._answer.failed_stage = event.stage
 
@@ -90,7 +91,8 @@ class _Watch:
         if event.stage != self._stage:
             self._stage, self._began, self._first = event.stage, now, progress.done
         elif progress.done > self._first:
-            self._answer.pace[progress.unit] = (now - self._began) / (progress.done - self._first)
+            pace = (now - self._began) / (progress.done - self._first)
+            self._answer.pace[progress.unit] = self._earlier.get(progress.unit, 0.0) + pace
 
 
 def work(request: Request) -> Answer:

@@ -5,32 +5,42 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stemscribe.arrays import Array
 from stemscribe.errors import ModelError
 from stemscribe.languages import standard_code
+from stemscribe.speech.scripts import tokens_outside
 from stemscribe.timebase import Seconds
 from stemscribe.transcript import Audio, Segment, Word
 
 ENGINE = "faster_whisper"
 SAMPLE_RATE = 16000
 _SEED = 0
+_NON_SPEECH = -1  # faster-whisper's word for its own list of tokens that are no speech
+_NO_REPEAT = 4
+_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # tried in turn while a text fails Whisper's own checks
 _WHISPERS_OWN = {"fil": "tl", "jv": "jw", "nb": "no"}  # where Whisper departs from the standard
 
 
 @dataclass(frozen=True)
-class Hearing:
+class Listening:
     """How to listen.
 
     Attributes:
         language: ISO 639-1 code of what is spoken.
         audio: which audio it is, for the record.
+        task: to write down what is said, or to translate it into English.
+        scripts: to keep to, as `scripts.scripts_for` names them; empty for any.
+        repeat: whether a phrase may be said again; without it, the decoder cannot get into a loop.
         beam_size: how many hypotheses are kept.
     """
 
     language: str
     audio: Audio
+    task: Literal["transcribe", "translate"] = "transcribe"
+    scripts: frozenset[str] = frozenset()
+    repeat: bool = True
     beam_size: int = 5
 
 
@@ -55,6 +65,7 @@ class FasterWhisper:
             on_gpu = device == "cuda" or (device == "auto" and _has_cuda())
             compute = "default" if on_gpu else "int8"
             self._model = WhisperModel(str(folder), device=device, compute_type=compute, cpu_threads=threads)
+            self._tokens: dict[frozenset[str], tuple[int, ...]] = {}
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelError(
                 f"The speech recognition model in {folder} could not be loaded: {error}.",
@@ -66,7 +77,7 @@ class FasterWhisper:
         _, _, probabilities = self._model.detect_language(audio)
         return {code: float(probability) for code, probability in probabilities}
 
-    def hear(self, audio: Array, hearing: Hearing) -> list[Segment]:
+    def hear(self, audio: Array, listening: Listening) -> list[Segment]:
         """What is said in up to 30 s.
 
         Each call stands alone: no text of former calls is given to the decoder (which would carry repetition loops
@@ -75,7 +86,7 @@ class FasterWhisper:
 
         Args:
             audio: mono sound at 16 kHz, `[frames]`.
-            hearing: how to listen.
+            listening: how to listen.
 
         Returns:
             Segments in seconds from the first frame.
@@ -86,36 +97,48 @@ class FasterWhisper:
         duration = len(audio) / SAMPLE_RATE
         found, _ = self._model.transcribe(
             audio,
-            language=hearing.language,
-            beam_size=hearing.beam_size,
+            language=listening.language,
+            task=listening.task,
+            beam_size=listening.beam_size,
+            suppress_tokens=[_NON_SPEECH, *self._outside(listening.scripts)],
+            # Kept to a script it cannot write, a model stammers at every temperature, and six tries take minutes.
+            temperature=0.0 if listening.scripts else _TEMPERATURES,
+            no_repeat_ngram_size=0 if listening.repeat and not listening.scripts else _NO_REPEAT,
             word_timestamps=True,
             condition_on_previous_text=False,
             vad_filter=False,
         )
-        return [_segment(segment, hearing, duration) for segment in found]
+        return [_segment(segment, listening, duration) for segment in found]
+
+    def _outside(self, scripts: frozenset[str]) -> tuple[int, ...]:
+        """The tokens that would leave these scripts; worked out once for each, since it takes half a second."""
+        if scripts not in self._tokens:
+            tokenizer = self._model.hf_tokenizer
+            vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+            special = tokenizer.token_to_id("<|endoftext|>")
+            self._tokens[scripts] = tokens_outside(vocabulary, scripts, special) if scripts else ()
+        return self._tokens[scripts]
 
 
-def _segment(found: Any, hearing: Hearing, duration: Seconds) -> Segment:
+def _segment(found: Any, listening: Listening, duration: Seconds) -> Segment:
+    start, end = min(float(found.start), duration), min(float(found.end), duration)
+    text, confidence = found.text.strip(), _measure(found.avg_logprob)
     words = tuple(
-        Word(
-            min(float(word.start), duration),
-            min(float(word.end), duration),
-            word.word,
-            _measure(word.probability),
-        )
+        Word(min(float(word.start), duration), min(float(word.end), duration), word.word, _measure(word.probability))
         for word in found.words or ()
     )
+    if text and not words:  # the alignment found none: then all of it is one
+        words = (Word(start, max(start, end), f" {text}", round(math.exp(min(confidence, 0.0)), 4)),)
     return Segment(
-        start=words[0].start if words else min(float(found.start), duration),
-        end=words[-1].end if words else min(float(found.end), duration),
-        text=found.text.strip(),
-        language=hearing.language,
+        start=words[0].start if words else start,
+        end=words[-1].end if words else max(start, end),
+        text=text,
+        language=listening.language,
         words=words,
-        average_log_probability=_measure(found.avg_logprob),
+        average_log_probability=confidence,
         no_speech_probability=_measure(found.no_speech_prob),
         compression_ratio=_measure(found.compression_ratio),
-        heard=hearing.audio,
-        reason="as asked",
+        heard=listening.audio,
     )
 
 

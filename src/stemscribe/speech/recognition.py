@@ -1,15 +1,15 @@
-"""Region by region from sound to text: which language, what was said, and what of it is to be believed."""
+"""What came of listening: records of what is believed, of what is not, and of everything that was heard on the way."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from stemscribe.transcript import Region, Segment
+from stemscribe.timebase import Seconds
+from stemscribe.transcript import Audio, Region, Segment, Word
 
 _LANGUAGE_SAMPLES = 5
-DOUBTFUL_LOG_PROBABILITY = -0.6
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,46 @@ class Dropped:
 
 
 @dataclass(frozen=True)
+class Hearing:
+    """One time of listening to a region, in seconds of the mix.
+
+    Attributes:
+        region: its number.
+        start: where it begins.
+        end: where it ends.
+        audio: what was listened to.
+        why: why it was.
+        text: all that was heard.
+        words: how many words that is.
+        chosen: how many of them are in the transcript, or would be if they were believed.
+        score: how it stands among the hearings of the region, the highest being the best; see `arbitration`.
+        average_log_probability: the lowest of its segments.
+        no_speech_probability: the highest of its segments.
+        compression_ratio: the highest of its segments.
+    """
+
+    region: int
+    start: Seconds
+    end: Seconds
+    audio: Audio
+    why: str
+    text: str
+    words: int
+    chosen: int
+    score: float | None
+    average_log_probability: float | None
+    no_speech_probability: float | None
+    compression_ratio: float | None
+
+
+@dataclass(frozen=True)
 class Heard:
     """What came of one region."""
 
     region: int
     segments: tuple[Segment, ...]
     dropped: tuple[Dropped, ...] = ()
+    hearings: tuple[Hearing, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,6 +73,7 @@ class Recognition:
         model: the recognition model.
         segments: what is believed.
         dropped: what is not, with reasons.
+        hearings: everything that was listened to.
     """
 
     language: str
@@ -46,7 +81,8 @@ class Recognition:
     model: str
     segments: tuple[Segment, ...]
     dropped: tuple[Dropped, ...]
-    version: int = 1
+    hearings: tuple[Hearing, ...] = ()
+    version: int = 2
 
 
 def find_language(
@@ -72,39 +108,15 @@ def find_language(
     return best, total.get(best, 0.0)
 
 
-def judge(index: int, found: Iterable[Segment], speech: Sequence[Region]) -> Heard:
-    """Sort what the recogniser wrote for a region into what is believed and what is not.
-
-    Over music without speech Whisper writes what it often saw there in training. Two marks tell: no letters at all,
-    or little confidence where the speech detector heard nobody.
-    """
-    segments: list[Segment] = []
-    dropped: list[Dropped] = []
-    for segment in found:
-        reason = _doubt(segment, speech)
-        if reason:
-            dropped.append(Dropped(segment, reason))
-        else:
-            segments.append(segment)
-    return Heard(index, tuple(segments), tuple(dropped))
-
-
-def overlap(span: Region | Segment, others: Sequence[Region]) -> float:
+def overlap(span: Region | Segment, others: Sequence[Region] | Sequence[Word]) -> float:
     """How many seconds of a span the others cover, which are in order and do not overlap each other."""
-    covered = 0.0
+    return sum(part.duration for part in within(span, others))
+
+
+def within(span: Region | Segment, others: Sequence[Region] | Sequence[Word]) -> Iterator[Region]:
+    """What of a span the others cover, which are in order and do not overlap each other."""
     for index in range(bisect_right(others, span.start, key=lambda other: other.end), len(others)):
         other = others[index]
         if other.start >= span.end:
-            break
-        covered += max(0.0, min(span.end, other.end) - max(span.start, other.start))
-    return covered
-
-
-def _doubt(segment: Segment, speech: Sequence[Region]) -> str:
-    if not any(character.isalnum() for character in segment.text):
-        return "no words"
-    confidence = segment.average_log_probability
-    unsure = confidence is not None and confidence < DOUBTFUL_LOG_PROBABILITY
-    if unsure and overlap(segment, speech) <= 0.0:
-        return f"no speech detected here, and an average log probability of {confidence:.2f}"
-    return ""
+            return
+        yield Region(max(span.start, other.start), min(span.end, other.end))

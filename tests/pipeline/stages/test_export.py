@@ -12,9 +12,12 @@ from stemscribe.audio.mix import MixInfo
 from stemscribe.jobs.job import Job
 from stemscribe.pipeline.stage import StageContext
 from stemscribe.pipeline.stages.export import Export
-from stemscribe.records import to_json, write_record
+from stemscribe.pipeline.stages.speech_detection import Regions
+from stemscribe.records import read_record, to_json, write_record
 from stemscribe.rows import write_rows
+from stemscribe.speech.ledger import Doubtful, Entry, Ledger
 from stemscribe.speech.recognition import Dropped, Recognition
+from stemscribe.speech.regions import Voiced
 from stemscribe.subtitles import cues, srt, text, vtt
 from stemscribe.subtitles.cues import cues_of
 from stemscribe.transcript import Segment, Transcript, Word
@@ -39,9 +42,11 @@ def talk(segments: int, pause: float = 3.0) -> tuple[Segment, ...]:
 
 
 def exported(folder: Path) -> dict[str, Path]:
-    """What the stage makes of `segments.json` and `mix.json` in a folder."""
-    outputs = {name: folder / f"transcript.{name}" for name in ("transcript", "srt", "vtt", "text")}
-    inputs = {"segments": folder / "segments.json", "mix_info": folder / "mix.json"}
+    """What the stage makes of `segments.json`, `regions.json` and `mix.json` in a folder."""
+    outputs = {name: folder / f"transcript.{name}" for name in ("transcript", "srt", "vtt", "text", "ledger")}
+    inputs = {name: folder / f"{name}.json" for name in ("segments", "regions", "mix_info")}
+    if not inputs["regions"].exists():
+        write_record(inputs["regions"], Regions((), (), (Voiced(0.0, 1000.0, 0.9, -3.0),)))
     write_record(inputs["mix_info"], MixInfo(1, 44100, 0.0, 1.0, 1.0, 1.0, 0, "", OFFSET, 0, 0))
     Export().run(StageContext(JOB, inputs, outputs, {}, folder, folder, lambda progress: None))
     return outputs
@@ -78,3 +83,37 @@ def test_memory_does_not_grow_with_what_is_said(tmp_path: Path) -> None:
 
     peak(10)
     assert peak(500) <= peak(250) + 300_000
+
+
+def test_every_voice_is_accounted_for_on_the_films_clock(tmp_path: Path) -> None:
+    said = Segment(1.0, 3.0, " one two", "en", (Word(1.0, 2.0, " one", 0.9), Word(2.0, 3.0, " two", 0.9)))
+    invented = Segment(40.0, 41.0, " Thanks.", "en", (Word(40.0, 41.0, " Thanks.", 0.4),))
+    sung = Dropped(Segment(20.0, 22.0, " \u266a", "en"), "no words")
+    write_record(tmp_path / "segments.json", Recognition("en", None, "whisper-base", (said, invented), (sung,)))
+    voiced = (Voiced(1.0, 3.1, 0.98, -2.0), Voiced(10.0, 12.0, 0.97, -4.0), Voiced(20.0, 22.0, 0.3, -6.0))
+    write_record(tmp_path / "regions.json", Regions((), (), voiced))
+    path = exported(tmp_path)["ledger"]
+    assert read_record(path, Ledger) == Ledger(
+        coverage=0.672131,
+        voiced_seconds=6.1,
+        transcribed_seconds=2.1,
+        not_speech_seconds=2.0,
+        gap_seconds=2.0,
+        gaps=1,
+        doubtful_words=1,
+        entries=(
+            Entry(2.25, 4.35, "transcribed", "", "2 words", 0.98, -2.0),
+            Entry(11.25, 13.25, "gap", "", "probability of speech up to 0.97; nothing was heard", 0.97, -4.0),
+            Entry(
+                21.25,
+                23.25,
+                "not_speech",
+                "sung",
+                "probability of speech at most 0.30; “\u266a” was heard, and dropped: no words",
+                0.3,
+                -6.0,
+            ),
+        ),
+        doubtful=(Doubtful(41.25, 42.25, "Thanks."),),
+    )
+    assert path.read_bytes() == to_json(read_record(path, Ledger))

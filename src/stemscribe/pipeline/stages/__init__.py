@@ -12,6 +12,9 @@ _CLASSES = {
     "speech_detection": "SpeechDetection",
     "asr": "Asr",
     "export": "Export",
+    "translation": "Translate",
+    "export_translation": "ExportTranslation",
+    "mux": "Mux",
 }
 
 

@@ -4,42 +4,53 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import ClassVar
 
 import msgspec
-import numpy as np
 
-from stemscribe.arrays import Array
-from stemscribe.audio.source import AudioSource
 from stemscribe.jobs.job import Options
 from stemscribe.languages import AUTO
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
-from stemscribe.pipeline.stages.levels import NEEDED, open_at_film_level
+from stemscribe.pipeline.stages.levels import CENTRE, NEEDED
+from stemscribe.pipeline.stages.sounds import Sounds
 from stemscribe.pipeline.stages.speech_detection import Regions
 from stemscribe.records import Lines, read_record
 from stemscribe.rows import write_rows
-from stemscribe.speech.faster_whisper import SAMPLE_RATE, FasterWhisper, Hearing
-from stemscribe.speech.recognition import DOUBTFUL_LOG_PROBABILITY, Heard, Recognition, find_language, judge
-from stemscribe.timebase import to_frames
-from stemscribe.transcript import Region
+from stemscribe.speech.faster_whisper import FasterWhisper, Listening
+from stemscribe.speech.listening import ListeningRules, Wanted, listen
+from stemscribe.speech.recognition import Heard, Recognition, find_language, overlap
+from stemscribe.speech.scripts import scripts_for
+from stemscribe.speech.sound import Sound
+from stemscribe.timebase import Seconds
+from stemscribe.transcript import Audio, Region, Segment
 
 log = logging.getLogger(__name__)
+
+# With -s auto, a region's own language counts where it is this probable, and the film's less than that.
+SURE_OF_LANGUAGE = 0.8
+NOT_THE_FILMS = 0.1
+ENOUGH_SPEECH: Seconds = 2.0
 
 
 class Asr:
     """Recognises speech region by region with Whisper; each region is safe as soon as it is heard."""
 
     name = "asr"
-    version = 1
-    depends_on = ("source_language", "model", "asr_audio", "device", "threads")
-    parameters: ClassVar[dict[str, object]] = {"beam_size": Hearing.beam_size, "doubtful": DOUBTFUL_LOG_PROBABILITY}
-    inputs = (*NEEDED, "regions")
+    version = 2
+    depends_on = ("source_language", "model", "asr_audio", "script", "device", "threads")
+    parameters: ClassVar[dict[str, object]] = {
+        "beam_size": Listening.beam_size,
+        "language": [SURE_OF_LANGUAGE, NOT_THE_FILMS, ENOUGH_SPEECH],
+        **asdict(ListeningRules()),
+    }
+    inputs = (*NEEDED, CENTRE, "regions")
 
     def packages(self, options: Options) -> dict[str, tuple[str, ...]]:
-        return {"core": ("faster-whisper", "ctranslate2", "tokenizers", "soxr")}
+        return {"core": ("faster-whisper", "ctranslate2", "tokenizers", "soxr", "rapidfuzz")}
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
         return (Artefact("segments", "segments.json"),)
@@ -50,11 +61,8 @@ class Asr:
     def run(self, context: StageContext) -> None:
         found = read_record(context.inputs["regions"], Regions)
         heading = json.dumps({"regions": len(found.regions)}).encode()
-        with (
-            open_at_film_level(context, context.options.asr_audio) as source,
-            Lines(context.scratch / "regions.jsonl", heading) as lines,
-        ):
-            recogniser = _Recogniser(context, source)
+        with ExitStack() as opened, Lines(context.scratch / "regions.jsonl", heading) as lines:
+            recogniser = _Recogniser(context, opened)
             spoken = _language(context, recogniser, found, lines)
             _hear_all(context, recogniser, found, spoken.code, lines)
             write_rows(
@@ -62,24 +70,29 @@ class Asr:
                 Recognition(spoken.code, spoken.probability, context.options.model, (), ()),
                 segments=(segment for heard in _heard(lines) for segment in heard.segments),
                 dropped=(dropped for heard in _heard(lines) for dropped in heard.dropped),
+                hearings=(hearing for heard in _heard(lines) for hearing in heard.hearings),
             )
             _tell(lines)
 
 
 def _tell(lines: Lines) -> None:
-    words = segments = dropped = 0
+    words = segments = dropped = doubtful = hearings = regions = 0
     for heard in _heard(lines):
         words += sum(len(segment.text.split()) for segment in heard.segments)
         segments += len(heard.segments)
+        doubtful += sum(bool(segment.doubts) for segment in heard.segments)
         dropped += len(heard.dropped)
-    log.info("%d words in %d segments, %d dropped", words, segments, dropped)
+        hearings += len(heard.hearings)
+        regions += 1
+    log.info("%d words in %d segments (%d doubtful), %d dropped", words, segments, doubtful, dropped)
+    log.info("%d regions heard %d times", regions, hearings)
 
 
 class _Recogniser:
-    """Whisper over spans of one file."""
+    """Whisper over the regions of a job."""
 
-    def __init__(self, context: StageContext, source: AudioSource) -> None:
-        self._context, self._source = context, source
+    def __init__(self, context: StageContext, opened: ExitStack) -> None:
+        self._context, self._sounds = context, Sounds(context, opened)
 
     @cached_property
     def model(self) -> FasterWhisper:
@@ -87,11 +100,31 @@ class _Recogniser:
         options = self._context.options
         return FasterWhisper(self._context.models[options.model], device=options.device, threads=options.threads)
 
-    def audio(self, region: Region) -> Array:
-        """A region as mono sound at 16 kHz, `[frames]`."""
-        rate = self._source.sample_rate
-        mono = self._source.read_mono(to_frames(region.start, rate), to_frames(region.end, rate), SAMPLE_RATE)
-        return np.asarray(mono[0], np.float32)
+    def language_of(self, region: Region) -> dict[str, float]:
+        """How probable each language is in a region."""
+        return self.model.language_of(self._sounds.of(region).vocals)
+
+    def heard(self, number: int, region: Region, speech: Sequence[Region], film: str) -> Heard:
+        """What is said in a region of a film in this language."""
+        sound, options = self._sounds.of(region), self._context.options
+        language = self._language(region, sound, speech, film)
+
+        def ear(audio: Audio, listening: Listening) -> list[Segment]:
+            return [segment.moved(region.start) for segment in self.model.hear(sound.heard_as(audio), listening)]
+
+        wanted = Wanted(language, options.asr_audio, scripts_for(language, options.script))
+        return listen(number, region, sound, speech, wanted, ear)
+
+    def _language(self, region: Region, sound: Sound, speech: Sequence[Region], film: str) -> str:
+        """What is spoken in a region: the film's language, unless it was to be found, and surely is another one
+        here.
+        """
+        if self._context.job.source_language != AUTO or overlap(region, speech) < ENOUGH_SPEECH:
+            return film
+        found = self.model.language_of(sound.vocals)
+        likely = max(found, key=lambda code: found[code], default=film)
+        is_another = found.get(likely, 0.0) >= SURE_OF_LANGUAGE and found.get(film, 0.0) <= NOT_THE_FILMS
+        return likely if is_another else film
 
 
 @dataclass(frozen=True)
@@ -110,9 +143,7 @@ def _language(context: StageContext, recogniser: _Recogniser, found: Regions, li
     elif lines.entries:
         spoken = msgspec.json.decode(lines.entries[0], type=_Spoken)
     else:
-        code, probability = find_language(
-            found.regions, found.speech, lambda region: recogniser.model.language_of(recogniser.audio(region))
-        )
+        code, probability = find_language(found.regions, found.speech, recogniser.language_of)
         spoken = _Spoken(code, probability)
         log.info("the language is %s (probability %.2f)", code, probability)
     if not lines.entries:
@@ -128,7 +159,6 @@ def _heard(lines: Lines) -> Iterator[Heard]:
 
 def _hear_all(context: StageContext, recogniser: _Recogniser, found: Regions, language: str, lines: Lines) -> None:
     """Hear every region that was not heard before, and keep each as soon as it is."""
-    hearing = Hearing(language, context.options.asr_audio)
     before = len(lines.entries) - 1  # the first entry is the language
     if before:
         log.info("%d of %d regions were already heard", before, len(found.regions))
@@ -137,8 +167,6 @@ def _hear_all(context: StageContext, recogniser: _Recogniser, found: Regions, la
     for index in range(before, len(found.regions)):
         region = found.regions[index]
         context.progress(Progress(index, len(found.regions), "regions", region.start))
-        segments = recogniser.model.hear(recogniser.audio(region), hearing)
-        heard = judge(index, (segment.moved(region.start) for segment in segments), found.speech)
-        lines.append(msgspec.json.encode(heard))
+        lines.append(msgspec.json.encode(recogniser.heard(index, region, found.speech, language)))
     film = found.regions[-1].end if found.regions else 0.0
     context.progress(Progress(len(found.regions), len(found.regions), "regions", film))

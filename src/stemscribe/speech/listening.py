@@ -1,0 +1,229 @@
+"""One region from sound to text: heard as often as it pays, and only what can be believed is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from stemscribe.choices import AsrAudio
+from stemscribe.speech.arbitration import ArbitrationRules, Stretch, arbitrate, chosen, worth_another
+from stemscribe.speech.doubts import DoubtRules, doubts, plain_words, repeats_itself
+from stemscribe.speech.faster_whisper import Listening
+from stemscribe.speech.recognition import Dropped, Heard, Hearing, within
+from stemscribe.speech.scripts import main_script, share_in
+from stemscribe.speech.sound import Sound
+from stemscribe.speech.word_times import settled
+from stemscribe.transcript import Audio, Region, Segment
+
+Ear = Callable[[Audio, Listening], list[Segment]]
+"""Listens to one of a region's sounds; times in seconds of the mix."""
+
+_FIXED: dict[AsrAudio, Audio] = {"mix": "mix", "vocals": "vocals", "blend": "blend-20"}
+
+
+@dataclass(frozen=True)
+class ListeningRules:
+    """How a region is listened to.
+
+    Attributes:
+        arbitration: when to listen again, and how to choose.
+        doubt: when a text is not believed.
+        in_script: a text with a smaller share of its letters in the wanted scripts is written in another one.
+        unreadable: what the decoder writes when it is kept to a script has to be surer than this,
+        stammer: and compress no better than this (Indic letters are three bytes each, and compress well),
+        as_long: and its letters this share of those that it writes otherwise.
+    """
+
+    arbitration: ArbitrationRules = field(default_factory=ArbitrationRules)
+    doubt: DoubtRules = field(default_factory=DoubtRules)
+    in_script: float = 0.5
+    unreadable: float = -0.8
+    stammer: float = 4.0
+    as_long: float = 0.5
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of every region.
+
+    Attributes:
+        language: what is spoken.
+        audio: what to listen to.
+        scripts: to write in; empty for any.
+    """
+
+    language: str
+    audio: AsrAudio
+    scripts: frozenset[str] = frozenset()
+
+
+def listen(
+    number: int,
+    region: Region,
+    sound: Sound,
+    speech: Sequence[Region],
+    wanted: Wanted,
+    ear: Ear,
+    rules: ListeningRules = ListeningRules(),
+) -> Heard:
+    """What is said in a region, what was not believed, and all that was heard on the way.
+
+    Args:
+        number: of the region.
+        region: in seconds of the mix.
+        sound: the region's.
+        speech: where the detector is sure of speech.
+        wanted: what is asked.
+        ear: what listens.
+        rules: how.
+    """
+    attention = _Attention(sound, tuple(within(region, speech)), wanted, ear, rules)
+    hearings = attention.pay()
+    stretches = arbitrate(hearings, rules.arbitration)
+    best = tuple(settled(_explained(chosen(hearings, stretches), stretches, attention.why), region, sound))
+    best = _without_loops(best, region, sound, attention, rules)
+    kept: list[Segment] = []
+    dropped: list[Dropped] = []
+    for segment in (segment.in_milliseconds() for segment in best):
+        against = doubts(segment, sound, speech, rules.doubt)
+        if against and against[0].fatal:
+            dropped.append(Dropped(segment, against[0].reason))
+        else:
+            reasons = tuple(doubt.reason for doubt in against)
+            kept.append(replace(segment, doubts=(*reasons, *_other_script(segment, wanted, rules))))
+    return Heard(number, tuple(kept), tuple(dropped), tuple(_accounts(number, region, attention, stretches, best)))
+
+
+class _Attention:
+    """Listens to a region as often as it pays.
+
+    Attributes:
+        heard: all that was heard, the last time that each audio was listened to.
+        why: why it was.
+    """
+
+    def __init__(self, sound: Sound, speech: Sequence[Region], wanted: Wanted, ear: Ear, rules: ListeningRules) -> None:
+        self._sound, self._speech, self._wanted, self._ear, self._rules = sound, speech, wanted, ear, rules
+        self._scripts: frozenset[str] = frozenset()
+        self.heard: dict[Audio, list[Segment]] = {}
+        self.why: dict[Audio, str] = {}
+
+    def pay(self) -> dict[Audio, list[Segment]]:
+        """The hearings to choose from: the region as it is heard in one audio, or in several."""
+        asked = self._wanted.audio
+        if asked != "auto":
+            return {_FIXED[asked]: self._first(_FIXED[asked], "as asked")}
+        start: Audio = "mix" if self._sound.centre is None else "centre"
+        first = self._first(start, f"the {start} first")
+        reason = worth_another(self._sound, start, first, self._speech, self._rules.arbitration)
+        if not reason:
+            self.why[start] = (
+                f"clear in the {start}: voices {self._sound.voices_over_music_db:.0f} dB over everything else"
+            )
+            return {start: first}
+        hearings = {audio: self.hear(audio, reason) for audio in self._rules.arbitration.others}
+        if start == "centre":
+            hearings["centre"] = first
+        # The mix has no vote: the blends know what it knows. But what nobody else has heard at all is not to be lost.
+        return hearings if any(hearings.values()) else {start: first}
+
+    def hear(self, audio: Audio, why: str, *, repeat: bool = True) -> list[Segment]:
+        """The region in one audio."""
+        self.why[audio] = why
+        listening = Listening(self._wanted.language, audio, scripts=self._scripts, repeat=repeat)
+        self.heard[audio] = self._ear(audio, listening)
+        return self.heard[audio]
+
+    def _first(self, audio: Audio, why: str) -> list[Segment]:
+        """The first time; what is written in another script is heard again by a decoder that is kept to the right one.
+
+        If that can write it, it is kept to it for the rest of the region.
+        """
+        found = self.hear(audio, why)
+        scripts, rules = self._wanted.scripts, self._rules
+        if share_in(_text(found), scripts) >= rules.in_script:
+            return found
+        self._scripts = scripts
+        again = self.hear(audio, f"{why}; again, kept to the script")
+        if self._is_readable(again, found):
+            return again
+        self._scripts, self.why[audio] = frozenset(), f"{why}; kept to the script it was not readable"
+        self.heard[audio] = found
+        return found
+
+    def _is_readable(self, again: Sequence[Segment], found: Sequence[Segment]) -> bool:
+        """Whether a decoder that was kept to a script has written about as much as without, is sure, and no stammer."""
+        surest = min((segment.average_log_probability or 0.0 for segment in again), default=-math.inf)
+        stammer = max((segment.compression_ratio or 0.0 for segment in again), default=0.0)
+        length, before = len(plain_words(_text(again))), len(plain_words(_text(found)))
+        rules = self._rules
+        return surest >= rules.unreadable and stammer <= rules.stammer and length >= rules.as_long * before
+
+
+def _without_loops(
+    found: Sequence[Segment], region: Region, sound: Sound, attention: _Attention, rules: ListeningRules
+) -> tuple[Segment, ...]:
+    """Segments that go round in a loop, heard once more by a decoder that cannot; the others as they are."""
+    looping = [segment for segment in found if repeats_itself(segment, rules.doubt)]
+    if not looping:
+        return tuple(found)
+    audio = looping[0].heard
+    again = attention.hear(audio, f"{attention.why[audio]}; again, without repeating", repeat=False)
+    mended = [
+        replace(segment, reason="heard again without repeating")
+        for segment in again
+        if any(_middle_within(segment, loop) for loop in looping)
+    ]
+    rest = [segment for segment in found if segment not in looping]
+    together = sorted([*rest, *(mended or looping)], key=lambda segment: segment.start)
+    return tuple(settled(together, region, sound))
+
+
+def _middle_within(segment: Segment, span: Segment) -> bool:
+    return span.start <= (segment.start + segment.end) / 2 <= span.end
+
+
+def _explained(found: Iterable[Segment], stretches: Sequence[Stretch], why: Mapping[Audio, str]) -> tuple[Segment, ...]:
+    """Segments with the reason for which each was taken from the audio that it was heard in."""
+    explained = []
+    for segment in found:
+        middle = (segment.start + segment.end) / 2
+        stretch = next(found for found in stretches if middle < found.end)
+        reason = why.get(segment.heard, "")
+        if len(stretch.scores) > 1:
+            reason = f"{reason}; other hearings differ from it in {stretch.best.risk:.0%} of the words"
+        explained.append(replace(segment, reason=reason))
+    return tuple(explained)
+
+
+def _other_script(segment: Segment, wanted: Wanted, rules: ListeningRules) -> tuple[str, ...]:
+    if share_in(segment.text, wanted.scripts) >= rules.in_script:
+        return ()
+    return (f"script: {main_script(segment.text).capitalize()}",)
+
+
+def _accounts(
+    number: int, region: Region, attention: _Attention, stretches: Sequence[Stretch], best: Sequence[Segment]
+) -> Iterable[Hearing]:
+    """The record of each hearing, in the order in which they were made."""
+    for audio, found in attention.heard.items():
+        scores = [score.total for stretch in stretches for score in stretch.scores if score.audio == audio]
+        yield Hearing(
+            region=number,
+            start=region.start,
+            end=region.end,
+            audio=audio,
+            why=attention.why[audio],
+            text=_text(found),
+            words=sum(len(segment.words) for segment in found),
+            chosen=sum(len(segment.words) for segment in best if segment.heard == audio),
+            score=round(sum(scores) / len(scores), 4) if scores and len(stretches[0].scores) > 1 else None,
+            average_log_probability=min((s.average_log_probability or 0.0 for s in found), default=None),
+            no_speech_probability=max((s.no_speech_probability or 0.0 for s in found), default=None),
+            compression_ratio=max((s.compression_ratio or 0.0 for s in found), default=None),
+        )
+
+
+def _text(segments: Sequence[Segment]) -> str:
+    return " ".join(segment.text for segment in segments)

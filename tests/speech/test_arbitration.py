@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from sounds import said, sound
+from stemscribe.speech.arbitration import arbitrate, chosen, worth_another
+from stemscribe.transcript import Segment
+
+
+def text(segments: tuple[Segment, ...]) -> str:
+    return " | ".join(segment.text for segment in segments)
+
+
+def test_the_hearing_that_the_others_agree_with_is_believed() -> None:
+    hearings = {
+        "vocals": [said("when is a lobster not a lobster")],
+        "blend-10": [said("when is it most of a world")],
+        "blend-20": [said("when is a lobster not the lobster")],
+        "blend-35": [said("when is a lobster not a lobster")],
+    }
+    (stretch,) = arbitrate(hearings)
+    assert stretch.best.audio == "vocals"
+    assert stretch.best.risk == pytest.approx((4 / 7 + 1 / 7 + 0) / 3)
+    assert [score.audio for score in stretch.scores][-1] == "blend-10"
+    assert (stretch.start, stretch.end) == (-math.inf, math.inf)
+
+
+def test_between_equals_the_surest_is_believed() -> None:
+    hearings = {"vocals": [said("come in", sure=0.5)], "blend-20": [said("come in", sure=0.9)]}
+    assert arbitrate(hearings)[0].best.audio == "blend-20"
+
+
+def test_each_stretch_is_chosen_for_itself() -> None:
+    right, wrong = "they went home", "day vent foam"
+    late_right, late_wrong = "and slept well", "ants leapt bell"
+    hearings = {
+        "vocals": [said(right, 0.0), said(late_wrong, 5.0)],
+        "blend-10": [said(wrong, 0.0), said(late_right, 5.0)],
+        "blend-20": [said(right, 0.0), said(late_right, 5.0)],
+        "blend-35": [said("they went roam", 0.0), said(late_right, 5.0)],
+    }
+    stretches = arbitrate(hearings)
+    assert len(stretches) == 2
+    assert 1.2 < stretches[0].end < 5.0
+    assert text(chosen(hearings, stretches)) == f"{right} | {late_right}"
+
+
+def test_a_segment_is_parted_where_the_choice_changes_and_nowhere_else() -> None:
+    both = said("one two", 0.0).words + said("three four", 5.0).words
+    whole = Segment(0.0, 5.8, "one two three four", "en", both, -0.3, 0.0, 1.0, "vocals")
+    bad_start = [said("won too", 0.0), said("three four", 5.0)]
+    hearings = {"vocals": [whole], "blend-10": [said("one two", 0.0, sure=0.2), said("three for", 5.0)]}
+    assert chosen(hearings, arbitrate(hearings)) == (whole,)
+    three = {"vocals": bad_start, "blend-10": [whole], "blend-20": [said("one two", 0.0), said("free fur", 5.0)]}
+    found = chosen(three, arbitrate(three))
+    assert "".join(word.text for segment in found for word in segment.words) == " one two three four"
+
+
+def test_no_word_is_lost_or_doubled_by_the_choice() -> None:
+    hearings = {"mix": [said("a b c d", 0.0), said("e f", 1.6)]}
+    assert chosen(hearings, arbitrate(hearings)) == tuple(hearings["mix"])
+
+
+def test_silence_wins_where_most_hear_nothing() -> None:
+    hearings = {"vocals": [], "blend-10": [], "blend-20": [], "blend-35": [said("You", sure=0.3)]}
+    assert chosen(hearings, arbitrate(hearings)) == ()
+
+
+def test_one_faint_hearing_is_believed_if_it_is_sure() -> None:
+    hearings = {"vocals": [], "blend-20": [said("over here", sure=0.95)]}
+    assert text(chosen(hearings, arbitrate(hearings))) == "over here"
+
+
+@pytest.mark.parametrize(
+    ("music", "first", "why"),
+    [
+        (0.001, [said("come in please", 1.0)], ""),
+        (0.1, [said("come in please", 1.0)], "voices only -0 dB over everything else"),
+        (0.001, [said("come in", 1.0, confidence=-0.8)], "heard in the mix with an average log probability of -0.80"),
+        (0.001, [said("come in", 1.0), said("you", 4.0)], "1 of 3 words heard in the mix where the vocals are silent"),
+        (0.001, [], ""),
+    ],
+)
+def test_when_to_listen_again(music: float, first: list[Segment], why: str) -> None:
+    region = sound(5.0, [(0.5, 3.0)] if music < 0.1 else [(0.0, 5.0)], music=music)
+    assert worth_another(region, "mix", first, ()) == why

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+
+from sounds import said, sound
+from stemscribe.speech.faster_whisper import Listening
+from stemscribe.speech.listening import Wanted, listen
+from stemscribe.speech.recognition import Heard
+from stemscribe.speech.scripts import scripts_for
+from stemscribe.speech.sound import Sound
+from stemscribe.transcript import Audio, Region, Segment
+
+REGION = Region(0.0, 10.0)
+CLEAR = sound(10.0, [(1.0, 9.0)], music=0.001)
+LOUD = sound(10.0, [(1.0, 9.0)], music=0.2)
+SPEECH = (Region(2.0, 3.2),)
+ENGLISH = Wanted("en", "auto")
+
+
+class Ear:
+    """Hears what it is told to, and remembers how it was asked to listen."""
+
+    def __init__(self, heard: Mapping[Audio, Sequence[Segment]], **otherwise: Sequence[Segment]) -> None:
+        self._heard, self._otherwise = heard, otherwise
+        self.asked: list[Listening] = []
+
+    def __call__(self, audio: Audio, listening: Listening) -> list[Segment]:
+        assert listening.audio == audio
+        self.asked.append(listening)
+        found = self._heard.get(audio, ())
+        if listening.scripts:
+            found = self._otherwise.get("in_script", found)
+        if not listening.repeat:
+            found = self._otherwise.get("without_repeating", found)
+        return [replace(segment, heard=audio) for segment in found]
+
+    @property
+    def audios(self) -> list[Audio]:
+        return [listening.audio for listening in self.asked]
+
+
+def hear(ear: Ear, region: Sound = CLEAR, wanted: Wanted = ENGLISH) -> Heard:
+    return listen(3, REGION, region, SPEECH, wanted, ear)
+
+
+def texts(heard: Heard) -> list[str]:
+    return [segment.text for segment in heard.segments]
+
+
+def test_what_is_clear_is_heard_once_in_the_mix() -> None:
+    ear = Ear({"mix": [said("come in", 2.0)]})
+    heard = listen(3, REGION, CLEAR, (Region(1.8, 3.0),), ENGLISH, ear)
+    assert ear.audios == ["mix"]
+    assert texts(heard) == ["come in"]
+    (segment,) = heard.segments
+    assert (segment.heard, segment.doubts) == ("mix", ())
+    assert segment.reason == "clear in the mix: voices 39 dB over everything else"
+    (hearing,) = heard.hearings
+    assert (hearing.region, hearing.audio, hearing.words, hearing.chosen, hearing.score) == (3, "mix", 2, 2, None)
+
+
+def test_under_music_all_hearings_are_compared_and_kept() -> None:
+    right = said("come in please", 2.0)
+    ear = Ear({"mix": [said("combing fleas", 2.0)], "vocals": [said("come in peas", 2.0)], "blend-10": [right],
+               "blend-20": [right], "blend-35": [said("come and please", 2.0)]})  # fmt: skip
+    heard = hear(ear, LOUD)
+    assert ear.audios == ["mix", "vocals", "blend-10", "blend-20", "blend-35"]
+    assert texts(heard) == ["come in please"]
+    assert heard.segments[0].heard == "blend-10"
+    assert heard.segments[0].reason.startswith("voices only -7 dB over everything else; other hearings differ")
+    assert [hearing.audio for hearing in heard.hearings] == ["mix", "vocals", "blend-10", "blend-20", "blend-35"]
+    scores = {hearing.audio: hearing.score for hearing in heard.hearings}
+    assert max(scores, key=lambda audio: scores[audio] or -9) in ("blend-10", "blend-20")
+    assert scores["mix"] is None
+    assert [hearing.chosen for hearing in heard.hearings] == [0, 0, 3, 0, 0]
+
+
+CENTRED = sound(10.0, [(1.0, 9.0)], music=0.2, centre=True)
+
+
+def test_a_films_centre_is_heard_first_and_will_do_if_it_is_clear() -> None:
+    ear = Ear({"centre": [said("come in and take a seat, and tell me what it was", 1.5, pace=0.6)]})
+    heard = hear(ear, CENTRED)
+    assert ear.audios == ["centre"]
+    assert heard.segments[0].heard == "centre"
+
+
+def test_where_the_centre_is_not_clear_it_is_one_witness_of_two() -> None:
+    right, wrong = said("come in", 2.0, sure=0.99, confidence=-0.7), said("coming hen", 2.0, sure=0.5)
+    ear = Ear({"centre": [right], "vocals": [wrong], "blend-10": [wrong], "blend-20": [wrong], "blend-35": [wrong]})
+    heard = hear(ear, CENTRED)
+    assert ear.audios == ["centre", "vocals", "blend-10", "blend-20", "blend-35"]
+    assert texts(heard) == ["come in"]  # four hearings of what was separated are one witness, and it is less sure
+
+
+def test_a_centre_without_a_word_is_not_enough() -> None:
+    there = [said("come in", 2.0)]
+    ear = Ear({"vocals": there, "blend-10": there, "blend-20": there, "blend-35": there})
+    assert texts(hear(ear, CENTRED)) == ["come in"]
+    assert ear.asked[1].audio == "vocals"
+
+
+def test_speech_without_a_word_is_listened_to_again() -> None:
+    ear = Ear({"mix": [said("come in", 2.0)], "vocals": [said("come in", 2.0), said("and sit down please", 5.0)],
+               "blend-20": [said("come in", 2.0), said("and sit down please", 5.0)]})  # fmt: skip
+    heard = listen(3, REGION, CLEAR, (Region(2.0, 3.2), Region(5.0, 7.5)), ENGLISH, ear)
+    assert texts(heard) == ["come in", "and sit down please"]
+    assert heard.hearings[1].why == "2.0 s of certain speech without a word in the mix"
+
+
+def test_what_only_the_mix_has_is_not_lost() -> None:
+    heard = hear(Ear({"mix": [said("come in", 2.0)]}), LOUD)
+    assert texts(heard) == ["come in"]
+    assert heard.segments[0].heard == "mix"
+
+
+@pytest.mark.parametrize(("asked", "audio"), [("mix", "mix"), ("vocals", "vocals"), ("blend", "blend-20")])
+def test_one_audio_alone_where_that_is_asked(asked: str, audio: Audio) -> None:
+    ear = Ear({audio: [said("come in", 2.0)]})
+    heard = hear(ear, LOUD, Wanted("en", asked))  # type: ignore[arg-type]
+    assert ear.audios == [audio]
+    assert [(segment.heard, segment.reason) for segment in heard.segments] == [(audio, "as asked")]
+
+
+def test_what_is_not_believed_is_dropped_with_its_reason() -> None:
+    heard = hear(Ear({"mix": [said("come in", 2.0), said("Subtitles by Amara.org", 5.0)]}))
+    assert texts(heard) == ["come in"]
+    assert [(each.segment.text, each.reason) for each in heard.dropped] == [
+        ("Subtitles by Amara.org", "a line about subtitles, as Whisper writes over music")
+    ]
+
+
+def test_a_loop_is_heard_once_more_without_repeating() -> None:
+    loop, rest = said("I know " * 8, 2.0, pace=0.2), said("go home", 7.0)
+    ear = Ear({"mix": [loop, rest]}, without_repeating=[said("I know her", 2.0), said("and gone", 7.0)])
+    heard = hear(ear)
+    assert texts(heard) == ["I know her", "go home"]  # only what went round in a loop is replaced
+    assert ear.asked[-1].repeat is False
+    assert heard.segments[0].reason == "heard again without repeating"
+
+
+def test_a_loop_that_stays_is_flagged_or_dropped() -> None:
+    ear = Ear({"mix": [said("no " * 8, 2.0, pace=0.2)]})
+    assert [segment.doubts for segment in hear(ear).segments] == [("it repeats itself",)]
+    gone = Ear({"mix": [said("no " * 8, 2.0, pace=0.2)]}, without_repeating=[])
+    assert len(hear(gone).segments) == 1  # heard again as nothing: it is not for a decoder's sake that it goes
+    unsure = Ear({"mix": [said("no " * 8, 2.0, pace=0.2, confidence=-0.9)]})
+    assert [each.reason for each in hear(unsure).dropped] == ["it repeats itself"]
+
+
+HINDI = Wanted("hi", "auto", scripts_for("hi", "native"))
+
+
+def test_another_script_is_heard_again_in_the_right_one() -> None:
+    ear = Ear({"mix": [said("tum kahan the", 2.0)]}, in_script=[said("तुम कहाँ थे", 2.0)])
+    heard = hear(ear, CLEAR, HINDI)
+    assert texts(heard) == ["तुम कहाँ थे"]
+    assert heard.segments[0].doubts == ()
+    assert [bool(listening.scripts) for listening in ear.asked] == [False, True]
+
+
+def test_once_needed_the_script_is_kept_for_the_whole_region() -> None:
+    ear = Ear({"mix": [said("tum kahan the", 2.0)]}, in_script=[said("तुम कहाँ थे", 2.0)])
+    assert texts(hear(ear, LOUD, HINDI)) == ["तुम कहाँ थे"]
+    assert [bool(listening.scripts) for listening in ear.asked] == [False, True, True, True, True, True]
+
+
+def test_a_script_that_the_model_cannot_write_is_flagged() -> None:
+    ear = Ear({"mix": [said("tum kahan the", 2.0)]}, in_script=[said("ततत ततत", 2.0, confidence=-1.7)])
+    heard = hear(ear, CLEAR, HINDI)
+    assert texts(heard) == ["tum kahan the"]
+    assert heard.segments[0].doubts == ("script: Latin",)
+
+
+def test_stammering_in_the_right_script_is_no_text() -> None:
+    ear = Ear({"mix": [said("tum kahan the", 2.0)]}, in_script=[said("। । । । । ।", 2.0, confidence=-0.1)])
+    assert texts(hear(ear, CLEAR, HINDI)) == ["tum kahan the"]
+
+
+def test_a_stammer_of_letters_is_no_text_either() -> None:
+    stammer = said("ततत ततत ततत", 2.0, confidence=-0.1, ratio=6.0)
+    ear = Ear({"mix": [said("tum kahan the", 2.0)]}, in_script=[stammer])
+    assert texts(hear(ear, CLEAR, HINDI)) == ["tum kahan the"]
+
+
+def test_any_script_will_do_where_that_is_asked() -> None:
+    ear = Ear({"mix": [said("tum kahan the", 2.0)]})
+    heard = hear(ear, CLEAR, Wanted("hi", "auto", scripts_for("hi", "any")))
+    assert (len(ear.asked), heard.segments[0].doubts) == (1, ())
+
+
+def test_nothing_heard_is_nothing_said() -> None:
+    heard = hear(Ear({}), LOUD)
+    assert (heard.segments, heard.dropped) == ((), ())
+    assert [hearing.words for hearing in heard.hearings] == [0] * len(heard.hearings)
