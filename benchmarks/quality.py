@@ -66,7 +66,7 @@ def measured(part: Part, corpus: Path, work: Path) -> Evaluation:
     ours += ["--out-dir", str(work / "out"), "--output", str(output)]
     if part.folder == "video":
         ours += ["-s", "en"]
-    plain = work / "faster-whisper" / part.folder
+    plain = work / part.folder.replace("/", "-") / "faster-whisper"
     for reference in find_references(folder, lambda name: name if len(name) == 2 else None).references:
         _transcribe_plainly(reference, folder, plain)
     subprocess.run(ours, check=True)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import click
 import pytest
+from benchmarks.quality import Quality
 
 from faults.report import Report
 from stemscribe.cli.app import COMMANDS, stemscribe
 from stemscribe.pipeline.compatibility import Matrix, rows
 from stemscribe.records import read_record
 
-from . import cli_reference, compatibility_page, reliability_page
+from . import cli_reference, compatibility_page, quality_page, reliability_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
@@ -27,6 +28,27 @@ def test_the_compatibility_page_is_what_was_measured() -> None:
     matrix = read_record(compatibility_page.DATA, Matrix)
     assert written == compatibility_page.page(matrix), "run: python tests/docs/compatibility_page.py"
     assert [trial.name for trial in matrix.trials] == [row.name for row in rows()], "a row without a run"
+
+
+def test_the_quality_page_is_what_was_measured() -> None:
+    quality = read_record(quality_page.DATA, Quality)
+    written = quality_page.PAGE.read_text(encoding="utf-8")
+    assert written == quality_page.page(quality, quality_page.rows()), "run: (cd tests && python -m docs.quality_page)"
+
+
+def test_arbitration_keeps_what_the_page_promises() -> None:
+    """Never much worse than the better of mix and vocals, better than both on average, and hardly a word invented."""
+    parts = read_record(quality_page.DATA, Quality).parts
+    under_music = {(one.reference, one.setting): one.words for one in parts["music under speech"].measured}
+    rates = {key: words.wer for key, words in under_music.items() if words is not None and words.wer is not None}
+    names = {reference for reference, _ in rates}
+    assert len(names) == 4
+    for name in names:
+        assert rates[name, "auto"] <= min(rates[name, "mix"], rates[name, "vocals"]) + 0.01
+    means = {each: sum(rates[name, each] for name in names) for each in ("auto", "mix", "vocals")}
+    assert means["auto"] < min(means["mix"], means["vocals"])
+    silent = [one for one in parts["music alone"].measured if one.setting == "auto"]
+    assert sum(one.invented or 0 for one in silent) <= sum(one.seconds for one in silent) / 60
 
 
 def test_the_reliability_page_is_what_the_harness_saw() -> None:

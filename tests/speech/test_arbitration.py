@@ -77,9 +77,11 @@ def test_one_faint_hearing_is_believed_if_it_is_sure() -> None:
     ("music", "first", "why"),
     [
         (0.001, [said("come in please", 1.0)], ""),
+        (0.001, [said("no " * 8, 0.6, pace=0.2)], "doubtful in the mix: it repeats itself"),
         (0.1, [said("come in please", 1.0)], "voices only -0 dB over everything else"),
         (0.001, [said("come in", 1.0, confidence=-0.8)], "heard in the mix with an average log probability of -0.80"),
-        (0.001, [said("come in", 1.0), said("you", 4.0)], "1 of 3 words heard in the mix where the vocals are silent"),
+        (0.001, [said("come in or go", 2.2)], "2 of 4 words heard in the mix where the vocals are silent"),
+        (0.001, [said("come in", 1.0), said("you", 4.0)], "doubtful in the mix: the vocals are silent here"),
         (0.001, [], ""),
     ],
 )

@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from rapidfuzz.distance import Levenshtein
 
-from stemscribe.speech.doubts import plain_words
+from stemscribe.speech.doubts import doubts, plain_words
 from stemscribe.speech.recognition import overlap
 from stemscribe.speech.sound import Sound
 from stemscribe.timebase import Seconds
@@ -114,6 +114,9 @@ def worth_another(
     surest = min((segment.average_log_probability or 0.0 for segment in first), default=0.0)
     if surest < rules.unsure:
         return f"heard in the {audio} with an average log probability of {surest:.2f}"
+    against = next((doubt.reason for segment in first for doubt in doubts(segment, sound, speech)), "")
+    if against:
+        return f"doubtful in the {audio}: {against}"
     words = _words(first)
     silent = sum(sound.voiced_share(word.start, word.end) == 0.0 for word in words)
     if silent > rules.silent * len(words):

@@ -118,9 +118,8 @@ class _Attention:
         first = self._first(start, f"the {start} first")
         reason = worth_another(self._sound, start, first, self._speech, self._rules.arbitration)
         if not reason:
-            self.why[start] = (
-                f"clear in the {start}: voices {self._sound.voices_over_music_db:.0f} dB over everything else"
-            )
+            level = f"voices {self._sound.voices_over_music_db:.0f} dB over everything else"
+            self.why[start] = f"clear in the mix: {level}" if start == "mix" else "clear in the centre channel"
             return {start: first}
         hearings = {audio: self.hear(audio, reason) for audio in self._rules.arbitration.others}
         if start == "centre":

@@ -12,7 +12,6 @@ from stemscribe.pipeline.stage import StageContext
 from stemscribe.pipeline.stages.demux import Demux
 from stemscribe.records import read_record
 
-
 WHOLE_FILM = Options()
 
 
