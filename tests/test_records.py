@@ -54,7 +54,8 @@ def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"null", b'{"name": 3, "size": 1}', b'{"name": "a"}', b"\xff", b"[" * 100_000]
+    "content",
+    [b"", b"null", b'{"name": 3, "size": 1}', b'{"name": "a"}', b"\xff", b"[" * 100_000, b'{"x":' * 100_000],
 )
 def test_what_is_not_the_record_is_said(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)

@@ -151,7 +151,7 @@ def read_record(path: Path, kind: type[Record]) -> Record:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
         raise unreadable_record(path, error) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid_record(path, kind, error) from error
 
 

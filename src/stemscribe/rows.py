@@ -120,5 +120,5 @@ def _read(path: Path, kind: type) -> Iterator[IO[bytes]]:
             yield file
     except OSError as error:
         raise unreadable_record(path, error) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid_record(path, kind, error) from error

@@ -213,7 +213,7 @@ class Journal:
         """What a line says of a window, if it is about this window and this payload."""
         try:
             entry = msgspec.json.decode(line, type=_Entry)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         facts = (window.index, self._end(window, payload), zlib.crc32(payload))
         whole = len(payload) == self._layout.payload_bytes(window)

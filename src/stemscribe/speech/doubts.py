@@ -7,6 +7,7 @@ recogniser, which is unsure, against the detector, which heard nobody.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from itertools import groupby
 import msgspec
 
 from stemscribe.speech.recognition import overlap
+from stemscribe.speech.scripts import share_without_spaces
 from stemscribe.speech.sound import Sound
 from stemscribe.toml import parse_toml
 from stemscribe.transcript import Region, Segment
@@ -86,7 +88,7 @@ def doubts(
 
 def repeats_itself(segment: Segment, rules: DoubtRules = DoubtRules()) -> bool:
     """Whether a text goes round in a loop: one phrase of up to four words again and again."""
-    words = plain_words(segment.text).split()
+    words = units(plain_words(segment.text))
     if any(_longest_run(words, length) >= rules.loop_times for length in (1, 2, 3, 4)):
         return True
     ratio = segment.compression_ratio
@@ -103,9 +105,28 @@ def plain_words(text: str) -> str:
     return " ".join("".join(kept).split())
 
 
+def units(plain: str) -> list[str]:
+    """What of a plain text is compared and counted: words, or letters where its script puts no spaces between words.
+
+    >>> units("come in"), units("はい 元気")
+    (['come', 'in'], ['は', 'い', '元', '気'])
+    """
+    return list(plain.replace(" ", "")) if share_without_spaces(plain) > 0.5 else plain.split()
+
+
 def credit_in(plain: str, language: str) -> bool:
-    """Whether a plain text holds a line about the subtitles themselves."""
-    return any(credit in plain for code in ("any", language) for credit in _phrases(code).credits)
+    """Whether a plain text holds a line about the subtitles themselves, and not just its letters within other words.
+
+    >>> credit_in("字幕由amara org社区提供", "zh"), credit_in("tamara organised it", "en")
+    (True, False)
+    """
+    return any(_stands_in(credit, plain) for code in ("any", language) for credit in _phrases(code).credits)
+
+
+def _stands_in(phrase: str, plain: str) -> bool:
+    """Whether a phrase stands in a text by itself; scripts without upper and lower case may go on beside it."""
+    places = (found.span() for found in re.finditer(re.escape(phrase), plain))
+    return any(not (plain[:start][-1:].islower() or plain[stop:][:1].islower()) for start, stop in places)
 
 
 def is_outro(plain: str, language: str) -> bool:

@@ -46,6 +46,7 @@ _NAMES = {
     "Tibt": ("TIBETAN",),
 }
 _OF_NO_SCRIPT = {"COMBINING", "VARIATION", "MODIFIER", "FEMININE", "MASCULINE", "MICRO"}
+_WITHOUT_SPACES = frozenset(("CJK", "HIRAGANA", "KATAKANA", "KHMER", "LAO", "MYANMAR", "THAI", "TIBETAN"))
 _SCRIPTS = frozenset(name for names in _NAMES.values() for name in names)
 _ALSO = {"sr": (LATIN,), "sd": ("DEVANAGARI",), "pa": ("ARABIC",)}  # written in either, by whole countries
 
@@ -77,6 +78,15 @@ def share_in(text: str, scripts: frozenset[str]) -> float:
     if not total or not scripts:
         return 1.0
     return sum(count for script, count in counts.items() if script in scripts) / total
+
+
+def share_without_spaces(text: str) -> float:
+    """The share of a text's letters that are in scripts without spaces between words; 0 where it has none.
+
+    >>> share_without_spaces("はい ok"), share_without_spaces("1984")
+    (0.5, 0.0)
+    """
+    return share_in(text, _WITHOUT_SPACES) if _letters(text) else 0.0
 
 
 def main_script(text: str) -> str:
