@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from sounds import said, sound
 from stemscribe.speech.arbitration import arbitrate, chosen, worth_another
+from stemscribe.speech.doubts import DoubtRules
 from stemscribe.transcript import Segment
 
 
@@ -87,4 +89,23 @@ def test_one_faint_hearing_is_believed_if_it_is_sure() -> None:
 )
 def test_when_to_listen_again(music: float, first: list[Segment], why: str) -> None:
     region = sound(5.0, [(0.5, 3.0)] if music < 0.1 else [(0.0, 5.0)], music=music)
-    assert worth_another(region, "mix", first, ()) == why
+    assert worth_another(region, "mix", first, (), doubt=DoubtRules()) == why
+
+
+def test_where_no_spaces_part_words_letters_are_compared() -> None:
+    def heard(text: str, sure: float) -> list[Segment]:
+        segment = said(" ".join(text), sure=sure, pace=0.1, language="ja")
+        return [replace(segment, words=tuple(replace(word, text=word.text.strip()) for word in segment.words))]
+
+    stretches = arbitrate(
+        {
+            "vocals": heard("今日はとても良い天気です", 0.7),
+            "blend-10": heard("今日はとても良い電気です", 0.7),
+            "blend-20": heard("今日はとても良い天気でし", 0.7),
+            "blend-35": heard("ご視聴ありがとうございま", 0.8),  # surer, and nobody agrees with it
+        }
+    )
+    (stretch,) = stretches
+    assert stretch.best.audio == "vocals"
+    assert stretch.scores[-1].audio == "blend-35"
+    assert 0.0 < stretch.best.risk < 0.5

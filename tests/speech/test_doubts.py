@@ -58,11 +58,24 @@ def test_what_is_only_doubtful_stays() -> None:
         ("I don't know, " * 6, 1.0, True),
         ("go on then " * 2 + "and stop", 1.0, False),
         ("You are the one that I want and you are the one that I need", 2.5, True),
+        ("はい" * 6, 1.0, True),  # no spaces between words
+        ("今日はとても良い天気ですね", 1.3, False),
+        ("ありがとうございました" * 8, 9.0, True),
         ("Row row row your boat", 3.0, False),  # too short for its compression to say anything
     ],
 )
 def test_loops(text: str, ratio: float, loops: bool) -> None:
     assert repeats_itself(said(text, ratio=ratio)) is loops
+
+
+def test_plain_hindi_is_no_loop_though_its_letters_compress_well() -> None:
+    plain = (
+        "मैं कल सुबह बाज़ार गया था, वहाँ मुझे मेरा पुराना दोस्त मिला।"
+        " हमने साथ में चाय पी और बहुत देर तक बातें कीं।"
+        " फिर वह अपने घर चला गया और मैं दफ़्तर आ गया।"
+    )
+    assert not repeats_itself(said(plain, language="hi", ratio=2.6))
+    assert repeats_itself(said("मैं कल सुबह बाज़ार गया था। " * 4, language="hi", ratio=4.6))
 
 
 def test_phrases_are_known_by_language() -> None:
@@ -71,3 +84,16 @@ def test_phrases_are_known_by_language() -> None:
     assert not is_outro(plain_words("Thank you, Watson."), "en")
     assert credit_in(plain_words("Subtitles by the Amara.org community"), "hi")
     assert not credit_in(plain_words("She said so."), "en")
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "is_credit"),
+    [
+        ("Tamara organised it, and Amara organised the rest.", "en", False),
+        ("Amara.org", "en", True),
+        ("字幕由Amara.org社区提供", "zh", True),
+        ("这些食物由社区提供。", "zh", False),  # the community provides this food
+    ],
+)
+def test_letters_within_other_words_are_no_credit(text: str, language: str, is_credit: bool) -> None:
+    assert credit_in(plain_words(text), language) is is_credit

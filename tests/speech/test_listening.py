@@ -151,6 +151,58 @@ def test_a_loop_that_stays_is_flagged_or_dropped() -> None:
     assert [each.reason for each in hear(unsure).dropped] == ["it repeats itself"]
 
 
+def test_what_was_well_understood_gives_way_to_nothing_unsure() -> None:
+    ear = Ear({"mix": [said("no " * 6, 2.0, pace=0.2)]}, without_repeating=[said("no no yes", 2.0, confidence=-1.5)])
+    (segment,) = hear(ear).segments
+    assert (segment.text.strip(), segment.doubts) == ("no no no no no no", ("it repeats itself",))
+
+
+def test_what_would_be_dropped_gives_way_to_what_may_be_believed() -> None:
+    loop = said("no " * 8, 2.0, pace=0.2, confidence=-0.9)
+    ear = Ear({"mix": [loop]}, without_repeating=[said("no no yes", 2.0, confidence=-0.7)])
+    assert texts(hear(ear)) == ["no no yes"]
+
+
+def test_loops_in_two_audios_are_both_heard_again_and_neither_is_lost() -> None:
+    early, late = "la " * 8, "no " * 8
+
+    def both(sure_of_early: float, sure_of_late: float) -> list[Segment]:
+        return [said(early, 1.5, pace=0.2, sure=sure_of_early), said(late, 6.0, pace=0.2, sure=sure_of_late)]
+
+    sure_of = {"vocals": both(0.9, 0.3), "blend-10": both(0.3, 0.9)}
+    mended = [said("la di da", 2.0), said("not now", 6.2)]
+    ear = Ear(sure_of, without_repeating=mended)  # type: ignore[arg-type]
+    heard = listen(3, REGION, LOUD, (Region(1.5, 3.1), Region(6.0, 7.6)), ENGLISH, ear)
+    assert [listening.audio for listening in ear.asked if not listening.repeat] == ["vocals", "blend-10"]
+    assert [(segment.text, segment.heard) for segment in heard.segments] == [
+        ("la di da", "vocals"), ("not now", "blend-10")]  # fmt: skip
+
+
+def test_a_loop_is_not_lost_where_another_one_is_mended() -> None:
+    loops = [said("la " * 8, 1.5, pace=0.2), said("no " * 8, 6.0, pace=0.2)]
+    ear = Ear({"mix": loops}, without_repeating=[said("la di da", 2.0)])
+    heard = listen(3, REGION, CLEAR, (Region(1.5, 3.1), Region(6.0, 7.6)), ENGLISH, ear)
+    assert [text.strip() for text in texts(heard)] == ["la di da", ("no " * 8).strip()]
+
+
+def test_a_mended_loop_moves_no_other_word() -> None:
+    home = said("go home", 7.0)  # beside it the vocals go on
+    alone = hear(Ear({"mix": [home]})).segments[-1]
+    beside = hear(Ear({"mix": [said("I know " * 8, 2.0, pace=0.2), home]})).segments[-1]
+    assert beside.words == alone.words
+
+
+def test_everything_that_was_heard_is_recorded() -> None:
+    loop = said("I know " * 8, 2.0, pace=0.2)
+    heard = hear(Ear({"mix": [loop]}, without_repeating=[said("I know her", 2.0)]))
+    assert [(hearing.audio, hearing.text.strip(), hearing.chosen) for hearing in heard.hearings] == [
+        ("mix", loop.text.strip(), 0),
+        *((audio, "", 0) for audio in ("vocals", "blend-10", "blend-20", "blend-35")),
+        ("mix", "I know her", 3),
+    ]
+    assert heard.hearings[-1].why.endswith("; again, without repeating")
+
+
 HINDI = Wanted("hi", "auto", scripts_for("hi", "native"))
 
 
@@ -166,6 +218,22 @@ def test_once_needed_the_script_is_kept_for_the_whole_region() -> None:
     ear = Ear({"mix": [said("tum kahan the", 2.0)]}, in_script=[said("तुम कहाँ थे", 2.0)])
     assert texts(hear(ear, LOUD, HINDI)) == ["तुम कहाँ थे"]
     assert [bool(listening.scripts) for listening in ear.asked] == [False, True, True, True, True, True]
+
+
+def test_another_script_is_noticed_in_any_hearing() -> None:
+    other = [said("tum kahan the", 2.0)]
+    ear = Ear({"vocals": other, "blend-10": other, "blend-20": other}, in_script=[said("तुम कहाँ थे", 2.0)])
+    assert texts(hear(ear, LOUD, HINDI)) == ["तुम कहाँ थे"]
+    assert [bool(listening.scripts) for listening in ear.asked] == [False, False, True, True, True, True]
+
+
+def test_a_script_that_it_cannot_write_is_asked_of_a_model_once_in_a_region() -> None:
+    other = [said("tum kahan the", 2.0)]
+    ear = Ear({"vocals": other, "blend-20": other}, in_script=[said("ततत", 2.0, confidence=-1.7)])
+    heard = hear(ear, LOUD, HINDI)
+    assert [bool(listening.scripts) for listening in ear.asked] == [False, False, True, False, False, False]
+    assert [(hearing.text, hearing.score is None) for hearing in heard.hearings[:4]] == [
+        ("", True), ("tum kahan the", False), ("ततत", True), ("", False)]  # fmt: skip
 
 
 def test_a_script_that_the_model_cannot_write_is_flagged() -> None:

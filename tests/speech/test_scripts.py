@@ -25,6 +25,7 @@ def test_every_language_that_whisper_knows_has_a_script() -> None:
         ("ru", "Как дела?"),
         ("ar", "كيف حالك؟"),
         ("ja", "元気ですか、メアリー"),
+        ("ja", "人々はＡと言う"),
         ("ko", "잘 지내요?"),
         ("zh", "你好吗"),
         ("en", "How are you — 42 naïve cafés?"),

@@ -162,6 +162,13 @@ def test_what_was_passed_over_is_heard_by_itself() -> None:
     assert found.untranslated == ()
 
 
+def test_what_was_alone_already_is_not_heard_by_itself_again() -> None:
+    ear = Ear()
+    found = translated(ear, german("ja", 101.0), german("bis morgen", 110.0))
+    assert ear.spans == [(100.8, 101.6), (109.8, 111.0)]
+    assert [lost.text for lost in found.untranslated] == ["ja", "bis morgen"]
+
+
 def test_what_has_no_translation_is_recorded() -> None:
     lines = [german("ich gehe jetzt", 101.0), german("ja", 103.0)]
     found = translated(Ear(english("I go now", 101.0), alone=lambda span: []), *lines)

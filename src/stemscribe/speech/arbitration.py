@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from rapidfuzz.distance import Levenshtein
 
-from stemscribe.speech.doubts import doubts, plain_words
+from stemscribe.speech.doubts import DoubtRules, doubts, plain_words, units
 from stemscribe.speech.recognition import overlap
 from stemscribe.speech.sound import Sound
 from stemscribe.timebase import Seconds
@@ -96,6 +96,8 @@ def worth_another(
     first: Sequence[Segment],
     speech: Sequence[Region],
     rules: ArbitrationRules = ArbitrationRules(),
+    *,
+    doubt: DoubtRules,
 ) -> str:
     """Why a region should be heard again otherwise; empty where the first hearing will do.
 
@@ -105,6 +107,7 @@ def worth_another(
         first: what was heard there.
         speech: where the detector is sure of speech within the region.
         rules: when to listen again.
+        doubt: when a text is not believed.
     """
     clear = sound.voices_over_music_db
     if audio == "mix" and clear < rules.clear_db:
@@ -114,7 +117,7 @@ def worth_another(
     surest = min((segment.average_log_probability or 0.0 for segment in first), default=0.0)
     if surest < rules.unsure:
         return f"heard in the {audio} with an average log probability of {surest:.2f}"
-    against = next((doubt.reason for segment in first for doubt in doubts(segment, sound, speech)), "")
+    against = next((each.reason for segment in first for each in doubts(segment, sound, speech, doubt)), "")
     if against:
         return f"doubtful in the {audio}: {against}"
     words = _words(first)
@@ -157,7 +160,7 @@ def _pauses(hearings: Hearings, pause: Seconds) -> list[Seconds]:
 
 
 def _scored(words: Mapping[Audio, Sequence[Word]], rules: ArbitrationRules) -> tuple[Score, ...]:
-    texts = {audio: plain_words("".join(word.text for word in found)).split() for audio, found in words.items()}
+    texts = {audio: units(plain_words("".join(word.text for word in found))) for audio, found in words.items()}
     scores = []
     for audio, found in words.items():
         votes = [_difference(texts[audio], texts[other]) for other in texts if _is_vote(other, audio)]

@@ -7,8 +7,10 @@ recogniser, which is unsure, against the detector, which heard nobody.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -92,7 +94,9 @@ def repeats_itself(segment: Segment, rules: DoubtRules = DoubtRules()) -> bool:
     if any(_longest_run(words, length) >= rules.loop_times for length in (1, 2, 3, 4)):
         return True
     ratio = segment.compression_ratio
-    return ratio is not None and ratio > rules.loop_ratio and len(words) >= 2 * rules.loop_times
+    if ratio is None or len(words) < 2 * rules.loop_times:
+        return False
+    return ratio > rules.loop_ratio * max(1.0, _redundancy(segment.text))
 
 
 def plain_words(text: str) -> str:
@@ -130,8 +134,29 @@ def _stands_in(phrase: str, plain: str) -> bool:
 
 
 def is_outro(plain: str, language: str) -> bool:
-    """Whether a plain text is nothing but one of the phrases that Whisper writes over silence, once or repeated."""
-    return any(plain.replace(outro, "").strip() == "" for outro in _phrases(language).outros if outro in plain)
+    """Whether a plain text is nothing but phrases that Whisper writes over silence, one or several.
+
+    >>> is_outro("thank you bye bye", "en"), is_outro("thank you watson", "en")
+    (True, False)
+    """
+    rest = plain
+    for outro in sorted(_phrases(language).outros, key=len, reverse=True):
+        rest = re.sub(rf"(?<!\S){re.escape(outro)}(?!\S)", "", rest)
+    return bool(plain) and not rest.strip()
+
+
+def _redundancy(text: str) -> float:
+    """How much better UTF-8 compresses than the letters that it stands for.
+
+    Whisper measures bytes, and an Indic letter is three of them that begin alike: 30 s of plain Hindi compress better
+    than 2.4 without a word said twice. About 1 for Latin letters, 1.2 for Cyrillic, 1.7 for Devanagari.
+    """
+    letters = {letter: number for number, letter in enumerate(sorted(set(text)))}
+    return _compression(text.encode()) / _compression(bytes(min(letters[letter], 255) for letter in text))
+
+
+def _compression(content: bytes) -> float:
+    return len(content) / len(zlib.compress(content))
 
 
 def _longest_run(words: Sequence[str], length: int) -> int:
@@ -153,10 +178,19 @@ class _Phrases(msgspec.Struct, forbid_unknown_fields=True):
     outros: tuple[str, ...] = ()
 
 
+def phrases_digest() -> str:
+    """What the collection of phrases is, hashed: results depend on it."""
+    return hashlib.sha256(_collection()).hexdigest()
+
+
 @lru_cache(maxsize=1)
 def _document() -> dict[str, _Phrases]:
-    content = parse_toml(files(__package__).joinpath("phrases.toml").read_text(encoding="utf-8"))
+    content = parse_toml(_collection().decode())
     return msgspec.convert(content, dict[str, _Phrases])
+
+
+def _collection() -> bytes:
+    return files(__package__).joinpath("phrases.toml").read_bytes()
 
 
 def _phrases(code: str) -> _Phrases:

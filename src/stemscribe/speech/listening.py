@@ -19,6 +19,7 @@ from stemscribe.transcript import Audio, Region, Segment
 Ear = Callable[[Audio, Listening], list[Segment]]
 """Listens to one of a region's sounds; times in seconds of the mix."""
 
+_AGAIN = "heard again without repeating"
 _FIXED: dict[AsrAudio, Audio] = {"mix": "mix", "vocals": "vocals", "blend": "blend-20"}
 
 
@@ -81,8 +82,8 @@ def listen(
     attention = _Attention(sound, tuple(within(region, speech)), wanted, ear, rules)
     hearings = attention.pay()
     stretches = arbitrate(hearings, rules.arbitration)
-    best = tuple(settled(_explained(chosen(hearings, stretches), stretches, attention.why), region, sound))
-    best = _without_loops(best, region, sound, attention, rules)
+    best = _explained(chosen(hearings, stretches), stretches, attention.why)
+    best = tuple(settled(_without_loops(best, sound, speech, attention, rules), region, sound))
     kept: list[Segment] = []
     dropped: list[Dropped] = []
     for segment in (segment.in_milliseconds() for segment in best):
@@ -95,61 +96,91 @@ def listen(
     return Heard(number, tuple(kept), tuple(dropped), tuple(_accounts(number, region, attention, stretches, best)))
 
 
+@dataclass
+class _Attempt:
+    """One time of listening.
+
+    Attributes:
+        audio: what was listened to.
+        why: why it was.
+        found: what was heard.
+        repeat: whether phrases could be said again.
+        is_used: whether it is among what was chosen from.
+    """
+
+    audio: Audio
+    why: str
+    found: list[Segment]
+    repeat: bool
+    is_used: bool = True
+
+
 class _Attention:
     """Listens to a region as often as it pays.
 
     Attributes:
-        heard: all that was heard, the last time that each audio was listened to.
-        why: why it was.
+        attempts: all that was heard, in order.
     """
 
     def __init__(self, sound: Sound, speech: Sequence[Region], wanted: Wanted, ear: Ear, rules: ListeningRules) -> None:
         self._sound, self._speech, self._wanted, self._ear, self._rules = sound, speech, wanted, ear, rules
         self._scripts: frozenset[str] = frozenset()
-        self.heard: dict[Audio, list[Segment]] = {}
-        self.why: dict[Audio, str] = {}
+        self._is_script_settled = False
+        self.attempts: list[_Attempt] = []
+
+    @property
+    def why(self) -> dict[Audio, str]:
+        """Why each audio was listened to."""
+        return {attempt.audio: attempt.why for attempt in self.attempts if attempt.is_used and attempt.repeat}
 
     def pay(self) -> dict[Audio, list[Segment]]:
         """The hearings to choose from: the region as it is heard in one audio, or in several."""
         asked = self._wanted.audio
         if asked != "auto":
-            return {_FIXED[asked]: self._first(_FIXED[asked], "as asked")}
+            return {_FIXED[asked]: self._in_script(_FIXED[asked], "as asked")}
         start: Audio = "mix" if self._sound.centre is None else "centre"
-        first = self._first(start, f"the {start} first")
-        reason = worth_another(self._sound, start, first, self._speech, self._rules.arbitration)
+        first = self._in_script(start, f"the {start} first")
+        reason = worth_another(
+            self._sound, start, first, self._speech, self._rules.arbitration, doubt=self._rules.doubt
+        )
         if not reason:
             level = f"voices {self._sound.voices_over_music_db:.0f} dB over everything else"
-            self.why[start] = f"clear in the mix: {level}" if start == "mix" else "clear in the centre channel"
+            why = f"clear in the mix: {level}" if start == "mix" else "clear in the centre channel"
+            next(attempt for attempt in self.attempts if attempt.is_used).why = why
             return {start: first}
-        hearings = {audio: self.hear(audio, reason) for audio in self._rules.arbitration.others}
+        hearings = {audio: self._in_script(audio, reason) for audio in self._rules.arbitration.others}
         if start == "centre":
             hearings["centre"] = first
         # The mix has no vote: the blends know what it knows. But what nobody else has heard at all is not to be lost.
         return hearings if any(hearings.values()) else {start: first}
 
-    def hear(self, audio: Audio, why: str, *, repeat: bool = True) -> list[Segment]:
-        """The region in one audio."""
-        self.why[audio] = why
+    def again(self, audio: Audio) -> list[Segment]:
+        """The region in an audio by a decoder that cannot go round in a loop."""
+        return self._hear(audio, f"{self.why[audio]}; again, without repeating", repeat=False).found
+
+    def _hear(self, audio: Audio, why: str, *, repeat: bool = True) -> _Attempt:
         listening = Listening(self._wanted.language, audio, scripts=self._scripts, repeat=repeat)
-        self.heard[audio] = self._ear(audio, listening)
-        return self.heard[audio]
+        self.attempts.append(_Attempt(audio, why, self._ear(audio, listening), repeat))
+        return self.attempts[-1]
 
-    def _first(self, audio: Audio, why: str) -> list[Segment]:
-        """The first time; what is written in another script is heard again by a decoder that is kept to the right one.
+    def _in_script(self, audio: Audio, why: str) -> list[Segment]:
+        """The region in an audio; the first that is written in another script is heard again by a decoder that is kept
+        to the right one.
 
-        If that can write it, it is kept to it for the rest of the region.
+        If that can write it, it is kept to it for the rest of the region; if not, it is not asked again.
         """
-        found = self.hear(audio, why)
+        found = self._hear(audio, why)
         scripts, rules = self._wanted.scripts, self._rules
-        if share_in(_text(found), scripts) >= rules.in_script:
-            return found
-        self._scripts = scripts
-        again = self.hear(audio, f"{why}; again, kept to the script")
-        if self._is_readable(again, found):
-            return again
-        self._scripts, self.why[audio] = frozenset(), f"{why}; kept to the script it was not readable"
-        self.heard[audio] = found
-        return found
+        if self._is_script_settled or share_in(_text(found.found), scripts) >= rules.in_script:
+            return found.found
+        self._scripts, self._is_script_settled = scripts, True
+        again = self._hear(audio, f"{why}; again, kept to the script")
+        if self._is_readable(again.found, found.found):
+            found.is_used = False
+            return again.found
+        self._scripts, again.is_used = frozenset(), False
+        found.why = f"{why}; kept to the script it was not readable"
+        return found.found
 
     def _is_readable(self, again: Sequence[Segment], found: Sequence[Segment]) -> bool:
         """Whether a decoder that was kept to a script has written about as much as without, is sure, and no stammer."""
@@ -161,22 +192,34 @@ class _Attention:
 
 
 def _without_loops(
-    found: Sequence[Segment], region: Region, sound: Sound, attention: _Attention, rules: ListeningRules
-) -> tuple[Segment, ...]:
-    """Segments that go round in a loop, heard once more by a decoder that cannot; the others as they are."""
-    looping = [segment for segment in found if repeats_itself(segment, rules.doubt)]
-    if not looping:
-        return tuple(found)
-    audio = looping[0].heard
-    again = attention.hear(audio, f"{attention.why[audio]}; again, without repeating", repeat=False)
-    mended = [
-        replace(segment, reason="heard again without repeating")
-        for segment in again
-        if any(_middle_within(segment, loop) for loop in looping)
-    ]
-    rest = [segment for segment in found if segment not in looping]
-    together = sorted([*rest, *(mended or looping)], key=lambda segment: segment.start)
-    return tuple(settled(together, region, sound))
+    found: Sequence[Segment], sound: Sound, speech: Sequence[Region], attention: _Attention, rules: ListeningRules
+) -> list[Segment]:
+    """Segments in order, of which those that go round in a loop were heard once more by a decoder that cannot.
+
+    What would be dropped gives way to whatever is heard then; what may have been said so gives way only to what is
+    beyond doubt. A loop where nothing else is heard stays, to be judged.
+    """
+    kept = [segment for segment in found if not repeats_itself(segment, rules.doubt)]
+    looping = [segment for segment in found if segment not in kept]
+    again = {audio: attention.again(audio) for audio in dict.fromkeys(segment.heard for segment in looping)}
+    for loop in looping:
+        instead = [replace(one, reason=_AGAIN) for one in again[loop.heard] if _middle_within(one, loop)]
+        is_better = _is_dropped(loop, sound, speech, rules) or _is_beyond_doubt(instead, sound, speech, rules)
+        kept += instead if instead and is_better else [loop]
+    return sorted(kept, key=lambda segment: segment.start)
+
+
+def _is_dropped(segment: Segment, sound: Sound, speech: Sequence[Region], rules: ListeningRules) -> bool:
+    return any(doubt.fatal for doubt in doubts(segment, sound, speech, rules.doubt))
+
+
+def _is_beyond_doubt(
+    segments: Iterable[Segment], sound: Sound, speech: Sequence[Region], rules: ListeningRules
+) -> bool:
+    return not any(
+        doubts(segment, sound, speech, rules.doubt) or (segment.average_log_probability or 0.0) < rules.doubt.unsure
+        for segment in segments
+    )
 
 
 def _middle_within(segment: Segment, span: Segment) -> bool:
@@ -206,18 +249,21 @@ def _accounts(
     number: int, region: Region, attention: _Attention, stretches: Sequence[Stretch], best: Sequence[Segment]
 ) -> Iterable[Hearing]:
     """The record of each hearing, in the order in which they were made."""
-    for audio, found in attention.heard.items():
+    for attempt in attention.attempts:
+        audio, found = attempt.audio, attempt.found
+        own = [segment for segment in best if segment.heard == audio and (segment.reason != _AGAIN) == attempt.repeat]
+        is_candidate = attempt.is_used and attempt.repeat and len(stretches[0].scores) > 1
         scores = [score.total for stretch in stretches for score in stretch.scores if score.audio == audio]
         yield Hearing(
             region=number,
             start=region.start,
             end=region.end,
             audio=audio,
-            why=attention.why[audio],
+            why=attempt.why,
             text=_text(found),
             words=sum(len(segment.words) for segment in found),
-            chosen=sum(len(segment.words) for segment in best if segment.heard == audio),
-            score=round(sum(scores) / len(scores), 4) if scores and len(stretches[0].scores) > 1 else None,
+            chosen=sum(len(segment.words) for segment in own) if attempt.is_used else 0,
+            score=round(sum(scores) / len(scores), 4) if scores and is_candidate else None,
             average_log_probability=min((s.average_log_probability or 0.0 for s in found), default=None),
             no_speech_probability=max((s.no_speech_probability or 0.0 for s in found), default=None),
             compression_ratio=max((s.compression_ratio or 0.0 for s in found), default=None),

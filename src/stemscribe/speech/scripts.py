@@ -46,6 +46,7 @@ _NAMES = {
     "Tibt": ("TIBETAN",),
 }
 _OF_NO_SCRIPT = {"COMBINING", "VARIATION", "MODIFIER", "FEMININE", "MASCULINE", "MICRO"}
+_OF_NO_SCRIPT |= {"IDEOGRAPHIC", "FULLWIDTH", "HALFWIDTH"}  # 々, and letters of any script in Japanese type
 _WITHOUT_SPACES = frozenset(("CJK", "HIRAGANA", "KATAKANA", "KHMER", "LAO", "MYANMAR", "THAI", "TIBETAN"))
 _SCRIPTS = frozenset(name for names in _NAMES.values() for name in names)
 _ALSO = {"sr": (LATIN,), "sd": ("DEVANAGARI",), "pa": ("ARABIC",)}  # written in either, by whole countries

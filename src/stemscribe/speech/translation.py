@@ -154,7 +154,11 @@ def translate(
         translated, left = translator.heard(passage)
         found += translated
         for segment in left:  # a recogniser may pass over what it cannot when it is alone
-            translated, lost = translator.heard(_alone(segment, passage, found, rules), "heard by itself")
+            alone = _alone(segment, passage, found, rules)
+            if (alone.span, alone.audio) == (passage.span, passage.audio):  # it would be the same again
+                missing.append(segment)
+                continue
+            translated, lost = translator.heard(alone, "heard by itself")
             found += translated
             missing += [segment] if lost else []
     lost_for_good = (Untranslated(one.start, one.end, one.text, one.language) for one in missing)

@@ -20,6 +20,7 @@ from stemscribe.pipeline.stages.sounds import Sounds
 from stemscribe.pipeline.stages.speech_detection import Regions
 from stemscribe.records import Lines, read_record
 from stemscribe.rows import write_rows
+from stemscribe.speech.doubts import phrases_digest
 from stemscribe.speech.faster_whisper import FasterWhisper, Listening
 from stemscribe.speech.listening import ListeningRules, Wanted, listen
 from stemscribe.speech.recognition import Heard, Recognition, find_language, overlap
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 SURE_OF_LANGUAGE = 0.8
 NOT_THE_FILMS = 0.1
 ENOUGH_SPEECH: Seconds = 2.0
+# Whoever speaks one of these is taken for a speaker of the other as likely as not: the film decides.
+SOUND_ALIKE = (frozenset(("hi", "ur")), frozenset(("bs", "hr", "sr")))
 
 
 class Asr:
@@ -45,12 +48,13 @@ class Asr:
     parameters: ClassVar[dict[str, object]] = {
         "beam_size": Listening.beam_size,
         "language": [SURE_OF_LANGUAGE, NOT_THE_FILMS, ENOUGH_SPEECH],
+        "phrases": phrases_digest(),
         **asdict(ListeningRules()),
     }
     inputs = (*NEEDED, CENTRE, "regions")
 
     def packages(self, options: Options) -> dict[str, tuple[str, ...]]:
-        return {"core": ("faster-whisper", "ctranslate2", "tokenizers", "soxr", "rapidfuzz")}
+        return {"core": ("faster-whisper", "ctranslate2", "tokenizers", "soxr", "rapidfuzz", "langcodes")}
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
         return (Artefact("segments", "segments.json"),)
@@ -122,9 +126,10 @@ class _Recogniser:
         if self._context.job.source_language != AUTO or overlap(region, speech) < ENOUGH_SPEECH:
             return film
         found = self.model.language_of(sound.vocals)
+        alike = next((codes for codes in SOUND_ALIKE if film in codes), frozenset((film,)))
         likely = max(found, key=lambda code: found[code], default=film)
-        is_another = found.get(likely, 0.0) >= SURE_OF_LANGUAGE and found.get(film, 0.0) <= NOT_THE_FILMS
-        return likely if is_another else film
+        of_the_film = sum(found.get(code, 0.0) for code in alike)
+        return likely if found.get(likely, 0.0) >= SURE_OF_LANGUAGE and of_the_film <= NOT_THE_FILMS else film
 
 
 @dataclass(frozen=True)
