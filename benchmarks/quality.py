@@ -15,7 +15,7 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +29,7 @@ from stemscribe.records import write_record
 
 MODELS = Path(os.environ.get("STEMSCRIBE_MODELS_DIR") or user_cache_path("stemscribe") / "models")
 MODEL = "whisper-base"
+PLAIN = "faster-whisper"
 STEMSCRIBE = (sys.executable, "-c", "from stemscribe.cli.app import main; main()")
 
 
@@ -66,12 +67,19 @@ def measured(part: Part, corpus: Path, work: Path) -> Evaluation:
     ours += ["--out-dir", str(work / "out"), "--output", str(output)]
     if part.folder == "video":
         ours += ["-s", "en"]
-    plain = work / part.folder.replace("/", "-") / "faster-whisper"
+    plain = work / part.folder.replace("/", "-") / PLAIN
     for reference in find_references(folder, lambda name: name if len(name) == 2 else None).references:
         _transcribe_plainly(reference, folder, plain)
     subprocess.run(ours, check=True)
     subprocess.run([*ours, "--jobs", "--hypotheses", str(plain)], check=True)
-    return msgspec.json.decode((output / "evaluation.json").read_bytes(), type=Evaluation)
+    return _without_places(msgspec.json.decode((output / "evaluation.json").read_bytes(), type=Evaluation), part)
+
+
+def _without_places(evaluation: Evaluation, part: Part) -> Evaluation:
+    """The same without what is only true on this machine: folders and jobs."""
+    settings = {name: "its defaults" if name == PLAIN else asked for name, asked in evaluation.settings.items()}
+    measured = tuple(replace(one, job="") for one in evaluation.measured)
+    return replace(evaluation, folder=part.folder, settings=settings, measured=measured)
 
 
 def _transcribe_plainly(reference: Reference, folder: Path, plain: Path) -> None:

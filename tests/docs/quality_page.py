@@ -18,7 +18,6 @@ from stemscribe.records import read_record
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "quality.md"
 DATA = PAGE.with_suffix(".json")
 RULES = PAGE.with_name("arbitration.json")
-PLAIN = "faster-whisper"
 
 HEADING = """# What a transcript is worth
 

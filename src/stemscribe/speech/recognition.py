@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stemscribe.timebase import Seconds
 from stemscribe.transcript import Audio, Region, Segment, Word
 
 _LANGUAGE_SAMPLES = 5
+# A region's own language counts where it is this probable, and the film's less than that.
+SURE_OF_LANGUAGE = 0.8
+NOT_THE_FILMS = 0.1
+# Whoever speaks one of these is taken for a speaker of another as likely as not: there the film decides.
+_ALIKE = (frozenset(("hi", "ur")), frozenset(("bs", "hr", "sr")))
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,24 @@ def find_language(
             total[code] = total.get(code, 0.0) + probability / len(most)
     best = max(total, key=lambda code: total[code], default="en")
     return best, total.get(best, 0.0)
+
+
+def language_here(found: Mapping[str, float], film: str) -> str:
+    """What is spoken in a region: the film's language, unless it surely is another one here.
+
+    Args:
+        found: the probability of each language in the region.
+        film: the language of the film.
+
+    >>> language_here({"en": 0.95, "hi": 0.05}, "hi"), language_here({"en": 0.7, "hi": 0.05}, "hi")
+    ('en', 'hi')
+    >>> language_here({"ur": 0.95, "hi": 0.05}, "hi")
+    'hi'
+    """
+    alike = next((codes for codes in _ALIKE if film in codes), frozenset((film,)))
+    likely = max(found, key=lambda code: found[code], default=film)
+    of_the_film = sum(found.get(code, 0.0) for code in alike)
+    return likely if found.get(likely, 0.0) >= SURE_OF_LANGUAGE and of_the_film <= NOT_THE_FILMS else film
 
 
 def overlap(span: Region | Segment, others: Sequence[Region] | Sequence[Word]) -> float:

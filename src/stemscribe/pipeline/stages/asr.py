@@ -23,7 +23,15 @@ from stemscribe.rows import write_rows
 from stemscribe.speech.doubts import phrases_digest
 from stemscribe.speech.faster_whisper import FasterWhisper, Listening
 from stemscribe.speech.listening import ListeningRules, Wanted, listen
-from stemscribe.speech.recognition import Heard, Recognition, find_language, overlap
+from stemscribe.speech.recognition import (
+    NOT_THE_FILMS,
+    SURE_OF_LANGUAGE,
+    Heard,
+    Recognition,
+    find_language,
+    language_here,
+    overlap,
+)
 from stemscribe.speech.scripts import scripts_for
 from stemscribe.speech.sound import Sound
 from stemscribe.timebase import Seconds
@@ -31,12 +39,7 @@ from stemscribe.transcript import Audio, Region, Segment
 
 log = logging.getLogger(__name__)
 
-# With -s auto, a region's own language counts where it is this probable, and the film's less than that.
-SURE_OF_LANGUAGE = 0.8
-NOT_THE_FILMS = 0.1
-ENOUGH_SPEECH: Seconds = 2.0
-# Whoever speaks one of these is taken for a speaker of the other as likely as not: the film decides.
-SOUND_ALIKE = (frozenset(("hi", "ur")), frozenset(("bs", "hr", "sr")))
+ENOUGH_SPEECH: Seconds = 2.0  # certain speech in a region, to tell its language by
 
 
 class Asr:
@@ -125,11 +128,7 @@ class _Recogniser:
         """
         if self._context.job.source_language != AUTO or overlap(region, speech) < ENOUGH_SPEECH:
             return film
-        found = self.model.language_of(sound.vocals)
-        alike = next((codes for codes in SOUND_ALIKE if film in codes), frozenset((film,)))
-        likely = max(found, key=lambda code: found[code], default=film)
-        of_the_film = sum(found.get(code, 0.0) for code in alike)
-        return likely if found.get(likely, 0.0) >= SURE_OF_LANGUAGE and of_the_film <= NOT_THE_FILMS else film
+        return language_here(self.model.language_of(sound.vocals), film)
 
 
 @dataclass(frozen=True)
