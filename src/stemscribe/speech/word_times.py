@@ -15,7 +15,7 @@ from stemscribe.timebase import Seconds
 from stemscribe.transcript import Region, Segment, Word
 
 SHORTEST: Seconds = 0.02  # one step of Whisper's clock
-LONGEST_TAIL: Seconds = 0.25  # that Whisper cuts off a word before a pause
+LONGEST_TAIL: Seconds = 0.5  # that Whisper cuts off a drawn-out word before a pause
 
 
 def settled(segments: Iterable[Segment], region: Region, sound: Sound) -> Iterator[Segment]:
