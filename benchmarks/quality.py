@@ -4,8 +4,8 @@ docs/explanation/quality.json`.
 Four things, each side by side in one run with the same Whisper model: speech under music, heard in the mix, in the
 vocals, and by arbitration; words invented over music alone; clean speech, which must not be harmed; and a film. Beside
 ours stands plain faster-whisper, with its defaults, on the recording as it is. All of it goes through
-`stemscribe evaluate`: interrupted, the same command goes on. Then `python -m docs.quality_page` in `tests` writes the
-page.
+`stemscribe evaluate`: interrupted, the same command goes on. Then `PYTHONPATH=tests python -m docs.quality_page`
+writes the page.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 import msgspec
 from platformdirs import user_cache_path
 
+from stemscribe import __version__
 from stemscribe.evaluation.figures import Evaluation
 from stemscribe.evaluation.references import Reference, find_references
 from stemscribe.records import write_record
@@ -107,9 +108,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, required=True, help="write the figures here")
     asked = parser.parse_args()
     found = {part.name: measured(part, asked.corpus.resolve(), asked.work.resolve()) for part in PARTS}
-    names = ("stemscribe", "faster-whisper", "ctranslate2", "onnxruntime", "openvino")
+    names = ("faster-whisper", "ctranslate2", "onnxruntime", "openvino")
+    versions = {"stemscribe": __version__, **{name: version(name) for name in names}}
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    write_record(asked.json, Quality(str(date.today()), machine, {name: version(name) for name in names}, found))
+    write_record(asked.json, Quality(str(date.today()), machine, versions, found))
 
 
 if __name__ == "__main__":

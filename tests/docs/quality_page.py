@@ -1,4 +1,4 @@
-"""Writes docs/explanation/quality.md from what was measured: `cd tests && python -m docs.quality_page`.
+"""Writes docs/explanation/quality.md from what was measured: `PYTHONPATH=tests python -m docs.quality_page`.
 
 The figures are in quality.json and arbitration.json beside the page, where `python -m benchmarks.quality` and
 `python -m benchmarks.arbitration` put them.
@@ -31,7 +31,7 @@ to a point, so only means over many files tell anything.
 ```
 python -m benchmarks.quality ../shared/corpus --work FOLDER --json docs/explanation/quality.json
 python -m benchmarks.arbitration ../shared/corpus --cache FOLDER --json docs/explanation/arbitration.json
-cd tests && python -m docs.quality_page                                     # writes this page
+PYTHONPATH=tests python -m docs.quality_page                                # writes this page
 ```
 
 The recordings are those on which the rules were found, but for a few; what it is worth on yours,

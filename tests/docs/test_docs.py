@@ -33,7 +33,9 @@ def test_the_compatibility_page_is_what_was_measured() -> None:
 def test_the_quality_page_is_what_was_measured() -> None:
     quality = read_record(quality_page.DATA, Quality)
     written = quality_page.PAGE.read_text(encoding="utf-8")
-    assert written == quality_page.page(quality, quality_page.rows()), "run: (cd tests && python -m docs.quality_page)"
+    assert written == quality_page.page(quality, quality_page.rows()), (
+        "run: PYTHONPATH=tests python -m docs.quality_page"
+    )
 
 
 def test_arbitration_keeps_what_the_page_promises() -> None:
@@ -106,6 +108,8 @@ def test_options_that_are_mentioned_exist(page: Path) -> None:
         "--force-reinstall",
         "--faults",
         "--real",
+        "--work",
+        "--cache",
     }
     text = page.read_text(encoding="utf-8")
     if page.name == "0002-model-sources.md":
