@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from stemscribe.records import to_json
+from stemscribe.speech.recognition import Hearing
 from stemscribe.subtitles.rules import CueRules
 from stemscribe.transcript import Segment, Transcript, Word
 
@@ -25,7 +26,8 @@ def documented(heading: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("heading", "record"), [("Transcript", Transcript), ("Segment", Segment), ("Word", Word), ("Cues", CueRules)]
+    ("heading", "record"),
+    [("Transcript", Transcript), ("Segment", Segment), ("Word", Word), ("Hearing", Hearing), ("Cues", CueRules)],
 )
 def test_every_field_is_documented_in_its_order(heading: str, record: type) -> None:
     assert documented(heading) == [field.name for field in fields(record)]
