@@ -27,6 +27,7 @@ from stemscribe.transcript import Audio, Region, Segment, Word
 
 ENGLISH = "en"
 _SCRIPTS = frozenset((LATIN,))
+_LONGEST_TAIL: Seconds = 0.25  # a longer one would cover a short line that has no translation
 
 Ear = Callable[[Region, Listening], list[Segment]]
 """Listens to a part of a region in one of its sounds; times in seconds of the mix."""
@@ -244,9 +245,8 @@ class _Translator:
             replace(segment, language=ENGLISH, reason=reason, words=_within(segment.words, passage.said))
             for segment in self._ear(passage.span, listening)
         ]
-        return [
-            doubted for segment in settled(english, passage.span, self._sound) for doubted in self._doubted(segment)
-        ]
+        placed = settled(english, passage.span, self._sound, tail=_LONGEST_TAIL)
+        return [doubted for segment in placed for doubted in self._doubted(segment)]
 
     def _doubted(self, segment: Segment) -> Iterator[_Doubted]:
         """A segment, if it has any words, with what speaks against it."""
