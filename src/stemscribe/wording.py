@@ -25,6 +25,15 @@ def readable(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
+def counted(count: int, thing: str) -> str:
+    """How many of a thing there are, in English.
+
+    >>> counted(1, "gap"), counted(0, "word")
+    ('1 gap', '0 words')
+    """
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def parse_size(text: str) -> int:
     """The number of bytes that a user means; `readable` the other way round.
 

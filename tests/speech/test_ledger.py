@@ -114,6 +114,13 @@ def test_what_is_too_short_to_be_a_word_is_no_gap() -> None:
     assert kinds([speech(2, 2.3)], []) == [(2, 2.3, "gap")]
 
 
+def test_the_tail_of_a_word_makes_no_gap_of_what_follows_it() -> None:
+    """Of the last word's own late end, and of what the detector is not certain of: neither is a line."""
+    fading = [speech(0, 4.5), energy(4.5, 4.98)]
+    assert kinds(fading, [segment((0, 4.4))]) == [(0, 4.4, "transcribed"), (4.4, 4.98, "no speech heard")]
+    assert kinds(fading, [segment((0, 4.2))]) == [(0, 4.2, "transcribed"), (4.2, 4.98, "gap")]
+
+
 def test_a_short_voice_beside_a_word_is_its_own() -> None:
     assert kinds([speech(2, 2.3)], [segment((1.5, 1.9))]) == [(2, 2.3, "transcribed")]
     assert kinds([speech(2, 2.3)], [segment((1.2, 1.7))]) == [(2, 2.3, "gap")]

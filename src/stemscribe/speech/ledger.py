@@ -25,6 +25,7 @@ from stemscribe.speech.recognition import Dropped
 from stemscribe.speech.regions import RegionRules, Voiced
 from stemscribe.timebase import LONGEST, Seconds
 from stemscribe.transcript import Clock, Segment, Word
+from stemscribe.wording import counted
 
 Kind = Literal["transcribed", "not_speech", "gap"]
 What = Literal["", "no speech heard", "sung", "shouted", "laughter"]
@@ -334,7 +335,8 @@ def _judged(
     """A stretch without words, part by part.
 
     What is too short to hold a word goes with what is beside it: first into the gaps, so that no line is lost between
-    two of them, then what is left of these into the rest.
+    two of them. Then a gap that has less certain speech in it than a word takes is none: the tail of a word, or a
+    click.
     """
     marked = [text for text in unbelieved if text.what]
     rims = [(thing.start, thing.end) for thing in pieces] + [(text.start, text.end) for text in marked]
@@ -344,15 +346,19 @@ def _judged(
         for first, last in pairwise([start, *sorted(edges), end])
     ]
     parts = _merged(parts)
-    has_gap = any(not part.what for part in parts)
-    parts = _merged(
-        replace(part, what="") if has_gap and _is_beside_a_gap(parts, index, rules) else part
-        for index, part in enumerate(parts)
+    grown = _merged(
+        replace(part, what="") if _is_beside_a_gap(parts, index, rules) else part for index, part in enumerate(parts)
     )
-    others = [part.what for part in parts if part.what] or ["no speech heard"]
+    certain = [part for part in parts if not part.what]
+    other: What = next((part.what for part in parts if part.what), "no speech heard")
     return _merged(
-        replace(part, what=others[0]) if not part.what and part.duration < rules.shortest else part for part in parts
+        replace(part, what=other) if not part.what and _seconds_of(certain, part) < rules.shortest else part
+        for part in grown
     )
+
+
+def _seconds_of(parts: Iterable[_Part], within: _Part) -> Seconds:
+    return sum(part.duration for part in parts if within.start <= part.start < within.end)
 
 
 def _is_beside_a_gap(parts: Sequence[_Part], index: int, rules: LedgerRules) -> bool:
@@ -377,7 +383,7 @@ def _merged(parts: Iterable[_Part]) -> list[_Part]:
 
 def _transcribed(start: Seconds, end: Seconds, pieces: Sequence[Voiced], words: Iterable[_Spoken]) -> Entry:
     count = sum(1 for word in words if word.start <= end and word.end >= start)
-    evidence = f"{count} word{'s' * (count != 1)}" if count else "so short that it belongs to the word beside it"
+    evidence = counted(count, "word") if count else "so short that it belongs to the word beside it"
     return _entry(start, end, "transcribed", "", evidence, pieces)
 
 

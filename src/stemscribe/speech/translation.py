@@ -27,7 +27,6 @@ from stemscribe.transcript import Audio, Region, Segment, Word
 
 ENGLISH = "en"
 _SCRIPTS = frozenset((LATIN,))
-_LONGEST_TAIL: Seconds = 0.25  # a longer one would cover a short line that has no translation
 
 Ear = Callable[[Region, Listening], list[Segment]]
 """Listens to a part of a region in one of its sounds; times in seconds of the mix."""
@@ -245,7 +244,7 @@ class _Translator:
             replace(segment, language=ENGLISH, reason=reason, words=_within(segment.words, passage.said))
             for segment in self._ear(passage.span, listening)
         ]
-        placed = settled(english, passage.span, self._sound, tail=_LONGEST_TAIL)
+        placed = settled(english, passage.span, self._sound)
         return [doubted for segment in placed for doubted in self._doubted(segment)]
 
     def _doubted(self, segment: Segment) -> Iterator[_Doubted]:

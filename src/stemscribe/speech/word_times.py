@@ -15,26 +15,23 @@ from stemscribe.timebase import Seconds
 from stemscribe.transcript import Region, Segment, Word
 
 SHORTEST: Seconds = 0.02  # one step of Whisper's clock
-LONGEST_TAIL: Seconds = 0.5  # that Whisper cuts off a drawn-out word before a pause
+LONGEST_TAIL: Seconds = 0.25  # that Whisper cuts off a word before a pause
 
 
-def settled(
-    segments: Iterable[Segment], region: Region, sound: Sound, *, tail: Seconds = LONGEST_TAIL
-) -> Iterator[Segment]:
+def settled(segments: Iterable[Segment], region: Region, sound: Sound) -> Iterator[Segment]:
     """Segments whose words follow each other within a region, without the silence at the ends of each.
 
     Args:
         segments: what was heard, in order, in seconds of the mix.
         region: where.
         sound: as it sounds.
-        tail: how much longer than its time a word may get, while its voice goes on.
     """
     placed = [replace(segment, words=_in_order(segment.words, region, sound)) for segment in segments]
     placed = [segment for segment in placed if segment.words]
     after = region.start
     for number, segment in enumerate(placed, 1):
         limit = placed[number].words[0].start if number < len(placed) else region.end
-        words = _one_after_the_other(segment.words, after, limit, region.end, sound, tail)
+        words = _one_after_the_other(segment.words, after, limit, region.end, sound)
         after = words[-1].end
         yield replace(segment, start=words[0].start, end=words[-1].end, words=words)
 
@@ -50,7 +47,7 @@ def _in_order(words: Sequence[Word], region: Region, sound: Sound) -> tuple[Word
 
 
 def _one_after_the_other(
-    words: Sequence[Word], after: Seconds, follower: Seconds, last: Seconds, sound: Sound, tail: Seconds
+    words: Sequence[Word], after: Seconds, follower: Seconds, last: Seconds, sound: Sound
 ) -> tuple[Word, ...]:
     """Words none of which begins before the one before it ends, each as long as its voice goes on before a pause."""
     placed = []
@@ -58,7 +55,7 @@ def _one_after_the_other(
         start = min(max(word.start, after), last)
         end = min(max(word.end, start + SHORTEST), last)
         if limit > end:
-            end = sound.voiced_until(end, min(limit, end + tail))
+            end = sound.voiced_until(end, min(limit, end + LONGEST_TAIL))
         after = max(end, start)
         placed.append(replace(word, start=start, end=after))
     return tuple(placed)
