@@ -149,7 +149,7 @@ def test_what_has_no_translation_is_listed_and_said(
     assert found.untranslated == tuple(
         Untranslated(one.start, one.end, one.text, "de") for one in (SAID[0], SAID[1], SAID[3])
     )
-    assert "3 segments of the transcript have no translation: translation.json lists them" in caplog.messages
+    assert "without a translation: 3 segments of the transcript; translation.json lists them" in caplog.messages
 
 
 @pytest.mark.parametrize("stopped_at", [0, 1])

@@ -36,6 +36,7 @@ from stemscribe.speech.scripts import scripts_for
 from stemscribe.speech.sound import Sound
 from stemscribe.timebase import Seconds
 from stemscribe.transcript import Audio, Region, Segment
+from stemscribe.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Asr:
     """Recognises speech region by region with Whisper; each region is safe as soon as it is heard."""
 
     name = "asr"
-    version = 2
+    version = 3
     depends_on = ("source_language", "model", "asr_audio", "script", "device", "threads")
     parameters: ClassVar[dict[str, object]] = {
         "beam_size": Listening.beam_size,
@@ -91,8 +92,9 @@ def _tell(lines: Lines) -> None:
         dropped += len(heard.dropped)
         hearings += len(heard.hearings)
         regions += 1
-    log.info("%d words in %d segments (%d doubtful), %d dropped", words, segments, doubtful, dropped)
-    log.info("%d regions heard %d times", regions, hearings)
+    said = f"{counted(words, 'word')} in {counted(segments, 'segment')}"
+    log.info("%s (%d doubtful), %d dropped", said, doubtful, dropped)
+    log.info("%s heard %s in all", counted(regions, "region"), counted(hearings, "time"))
 
 
 class _Recogniser:

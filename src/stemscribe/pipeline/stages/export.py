@@ -18,7 +18,7 @@ from stemscribe.speech.recognition import Dropped, Recognition
 from stemscribe.speech.regions import Voiced
 from stemscribe.subtitles.cues import DEFAULT_RULES
 from stemscribe.transcript import Segment
-from stemscribe.wording import percent
+from stemscribe.wording import counted, percent
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Export:
     """Puts the transcript on the film's clock, writes it as JSON, SRT, WebVTT and plain text, and accounts for it."""
 
     name = "export"
-    version = 2
+    version = 3
     depends_on = ("media_name",)
     parameters: ClassVar[dict[str, object]] = asdict(DEFAULT_RULES) | {"ledger": asdict(LedgerRules())}
     inputs = ("mix_info", "regions", "segments")
@@ -59,12 +59,12 @@ def _account(context: StageContext) -> None:
     ledger = totals(_entries(context), _doubtful(context))
     write_rows(context.outputs["ledger"], ledger, entries=_entries(context), doubtful=_doubtful(context))
     log.info(
-        "%s of %.1f s with voices are accounted for; %d gaps (%.1f s), %d doubtful words",
+        "%s of %.1f s with voices are accounted for; %s (%.1f s), %s",
         percent(ledger.coverage),
         ledger.voiced_seconds,
-        ledger.gaps,
+        counted(ledger.gaps, "gap"),
         ledger.gap_seconds,
-        ledger.doubtful_words,
+        counted(ledger.doubtful_words, "doubtful word"),
     )
 
 

@@ -18,6 +18,7 @@ from stemscribe.speech.activity import SAMPLE_RATE, SpeechDetector, detect
 from stemscribe.speech.regions import RegionRules, Voiced, find_regions, find_speech, find_voices
 from stemscribe.timebase import to_seconds
 from stemscribe.transcript import Region, total_duration
+from stemscribe.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +76,10 @@ class SpeechDetection:
             # Or speech recognition would have nothing to do, and the ledger nothing to account for.
             found = Regions((Region(0.0, total),), (), (Voiced(0.0, total),))
         log.info(
-            "voices in %.1f s of %.1f s, in %d regions; speech is certain in %.1f s",
+            "voices in %.1f s of %.1f s, in %s; speech is certain in %.1f s",
             total_duration(found.regions),
             total,
-            len(found.regions),
+            counted(len(found.regions), "region"),
             total_duration(found.speech),
         )
         write_record(context.outputs["regions"], found)

@@ -25,6 +25,7 @@ from stemscribe.speech.sound import SAMPLE_RATE
 from stemscribe.speech.translation import ENGLISH, Said, Translated, Translation, TranslationRules, translate
 from stemscribe.timebase import to_frames
 from stemscribe.transcript import Region, Segment
+from stemscribe.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +73,12 @@ def _tell(lines: Lines) -> None:
         words += sum(len(segment.text.split()) for segment in translated.segments)
         doubtful += sum(bool(segment.doubts) for segment in translated.segments)
         lost += len(translated.untranslated)
-    log.info("%d words in %d segments in English (%d doubtful)", words, segments, doubtful)
+    said = f"{counted(words, 'word')} in {counted(segments, 'segment')}"
+    log.info("%s in English (%d doubtful)", said, doubtful)
     if lost:
-        log.warning("%d segments of the transcript have no translation: translation.json lists them", lost)
+        log.warning(
+            "without a translation: %s of the transcript; translation.json lists them", counted(lost, "segment")
+        )
 
 
 class _Translator:
