@@ -23,7 +23,7 @@ from stemscribe.errors import JobError, StemscribeError, StorageError
 from stemscribe.evaluation.words import alignment, invented_words, word_errors
 from stemscribe.jobs.folder import JobFolder
 from stemscribe.models.spec import load_catalog
-from stemscribe.pipeline.evaluation import text_of
+from stemscribe.pipeline.evaluation.results import text_of
 from stemscribe.pipeline.stages.speech_detection import Regions
 from stemscribe.pipeline.status import check_coverage, status_of
 from stemscribe.records import Lines, read_record, to_json

@@ -18,19 +18,11 @@ from stemscribe.jobs.job import Options
 from stemscribe.jobs.manifest import StageRecord
 from stemscribe.models.spec import load_catalog
 from stemscribe.models.store import ModelStore
-from stemscribe.pipeline import evaluation as module
-from stemscribe.pipeline.evaluation import (
-    Jobs,
-    Result,
-    Results,
-    Setting,
-    evaluate,
-    measure,
-    references_in,
-    settings_of,
-    subjects_of,
-    text_of,
-)
+from stemscribe.pipeline.evaluation import measuring
+from stemscribe.pipeline.evaluation.jobs import Jobs, Setting, settings_of
+from stemscribe.pipeline.evaluation.measuring import evaluate, measure, references_in, subjects_of
+from stemscribe.pipeline.evaluation.results import Results, text_of
+from stemscribe.pipeline.evaluation.sources import Result
 from stemscribe.pipeline.reporter import Rehearsed, Reporter
 from stemscribe.pipeline.runner import Outcome, Rules
 from stemscribe.pipeline.workflows import workflow_named
@@ -119,7 +111,7 @@ def _artefacts(folder: JobFolder, said: str) -> dict[str, Path]:
 @pytest.fixture
 def fake_run(monkeypatch: pytest.MonkeyPatch) -> FakeRun:
     fake = FakeRun({"one": "Ask what your country", "two": "नमस्ते दुनिया", "three": "Thanks for watching"})
-    monkeypatch.setattr(module, "run", fake)
+    monkeypatch.setattr("stemscribe.pipeline.evaluation.jobs.run", fake)
     return fake
 
 
@@ -387,9 +379,9 @@ def test_alignments_are_handed_on(corpus: Path, jobs: Callable[..., Jobs]) -> No
 def test_a_length_that_no_header_tells_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     film = sound(tmp_path / "one.wav", 1.5)
     text(tmp_path / "one.txt", "words")
-    probe = module.probe
+    probe = measuring.probe
     monkeypatch.setattr(
-        module, "probe", lambda path: type(found := probe(path))(found.path, found.container, None, found.tracks)
+        measuring, "probe", lambda path: type(found := probe(path))(found.path, found.container, None, found.tracks)
     )
     (subject,), _ = subjects_of([Reference("one", film, tmp_path / "one.txt")])
     assert subject.seconds == pytest.approx(1.5)

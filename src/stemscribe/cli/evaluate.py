@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from stemscribe.evaluation.confidence import Interval
     from stemscribe.evaluation.figures import Evaluation, Measured, Totals
     from stemscribe.evaluation.references import Reference
-    from stemscribe.pipeline.evaluation import Jobs, Source, Subject
+    from stemscribe.pipeline.evaluation.jobs import Jobs
+    from stemscribe.pipeline.evaluation.measuring import Subject
+    from stemscribe.pipeline.evaluation.sources import Source
     from stemscribe.pipeline.runner import Rules
     from stemscribe.settings import Settings
 
@@ -71,7 +73,8 @@ def command(
 
     Each recording is a job like any other: what is done is not done again, and interrupted, the same command goes on.
     """
-    from stemscribe.pipeline.evaluation import Results, evaluate, references_in, subjects_of
+    from stemscribe.pipeline.evaluation.measuring import evaluate, references_in, subjects_of
+    from stemscribe.pipeline.evaluation.results import Results
     from stemscribe.pipeline.runner import Rules
 
     if hypotheses and compared and not only_done:
@@ -122,7 +125,7 @@ def _jobs(
 ) -> list[Jobs]:
     """A column of jobs for each setting, once it is clear that all of them can be meant."""
     from stemscribe.languages import AUTO
-    from stemscribe.pipeline.evaluation import Jobs, settings_of
+    from stemscribe.pipeline.evaluation.jobs import Jobs, settings_of
 
     asked = request(Path(), "transcribe", flags)
     language = "" if asked.source_language.lower() == AUTO else asked.source_language
