@@ -19,7 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from .place import Undisturbed, undisturbed
+from .place import JOB, Undisturbed, undisturbed
 from .report import Report, Row
 
 LANES = 2
@@ -169,11 +169,11 @@ def report(tried: list[Tried], seed: int, seconds: float) -> Report:
     )
 
 
-def reference_in(folder: Path, silero: Path) -> Undisturbed:
+def reference_in(folder: Path, silero: Path, asked: tuple[str, ...] = JOB) -> Undisturbed:
     """The undisturbed job, made by a process of its own: this one must not have run a model when it forks."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as lane:
-        return lane.submit(undisturbed, folder, silero).result()
+        return lane.submit(undisturbed, folder, silero, asked).result()
 
 
 def as_json(outcome: Report) -> str:

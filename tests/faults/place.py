@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +143,7 @@ class Place:
     Attributes:
         root: where the program works.
         notes: beside it, for the harness: answers, talk, counts.
+        asked: how jobs are prepared.
     """
 
     root: Path
@@ -151,6 +152,7 @@ class Place:
     runs: int = 0
     environment: dict[str, str] = field(default_factory=dict)
     flushes: bool = True
+    asked: tuple[str, ...] = JOB
 
     @property
     def film(self) -> Path:
@@ -195,7 +197,7 @@ class Place:
 
     def prepare(self) -> str:
         """A new job for the film; returns its id."""
-        done = self.run("prepare", "--media", self.film, *JOB)
+        done = self.run("prepare", "--media", self.film, *self.asked)
         assert done.code == 0, done.err
         return done.out.split()[-1]
 
@@ -258,6 +260,7 @@ class Undisturbed:
         regions: how many there are.
         seconds: how long each stage takes, by name.
         points: every point that a run passes.
+        asked: how it was prepared.
     """
 
     template: Path
@@ -267,18 +270,20 @@ class Undisturbed:
     regions: int
     seconds: dict[str, float]
     points: tuple[Point, ...]
+    asked: tuple[str, ...] = JOB
 
 
-def undisturbed(folder: Path, silero: Path) -> Undisturbed:
+def undisturbed(folder: Path, silero: Path, asked: tuple[str, ...] = JOB) -> Undisturbed:
     """Make a template of all places, and the job that all others are compared with.
 
     Args:
         folder: where to; empty.
         silero: the fetched model `silero-vad`.
+        asked: how the job is prepared.
     """
     template = new_place(folder / "template", folder / "notes")
     _furnish(template, silero)
-    place = copy_place(template, folder / "undisturbed")
+    place = replace(copy_place(template, folder / "undisturbed"), asked=asked)
     points = folder / "points.json"
     job = place.prepare()
     done = place.run("run", "-j", job, "--json", orders=place.orders(points=str(points)))
@@ -289,7 +294,7 @@ def undisturbed(folder: Path, silero: Path) -> Undisturbed:
     path = place.out / job
     seconds = {each["stage"]: each["seconds"] for each in done.events if each["event"] == "stage_completed"}
     passed = tuple(msgspec.json.decode(points.read_bytes(), type=list[Point]))
-    return Undisturbed(template.root, path, hashes(path), done.windows, done.regions, seconds, passed)
+    return Undisturbed(template.root, path, hashes(path), done.windows, done.regions, seconds, passed, asked)
 
 
 def hashes(job: Path) -> dict[str, str]:

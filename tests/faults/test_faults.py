@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from faults import harness, invariants, kinds
-from faults.place import Run, Undisturbed
+from faults.place import JOB, Run, Undisturbed
 
 pytestmark = [
     pytest.mark.models,
@@ -48,6 +48,28 @@ def test_whatever_goes_wrong_nothing_is_lost(reference: Undisturbed, tmp_path: P
     outcome = harness.report(tried, SEED, 0.0)
     assert outcome.faults >= outcome.trials >= 45  # what needs an administrator is skipped
     assert sum(row.count for row in outcome.rows) == outcome.faults
+
+
+@pytest.mark.parametrize(
+    ("asked", "stages", "made"),
+    [
+        (("--workflow", "translate", "-s", "de"), {"translation", "export_translation"}, "translation.en.srt"),
+        (("--workflow", "subtitle"), {"mux"}, "subtitled.mkv"),
+    ],
+)
+def test_the_stages_of_other_workflows_may_be_killed_too(
+    tmp_path: Path, model: Callable[[str], Path], asked: tuple[str, ...], stages: set[str], made: str
+) -> None:
+    reference = harness.reference_in(tmp_path / "reference", model("silero-vad"), (*JOB, *asked))
+    assert made in {Path(name).name for name in reference.files}
+    kind = "SIGKILL at a crash point"
+    variants = [each for each in kinds.KINDS[kind].all_variants(reference) if each["point"]["stage"] in stages]
+    assert len(variants) >= 6
+    chance = random.Random(SEED)
+    tries = [harness.Trying(kind, each, chance.randrange(1 << 30)) for each in chance.sample(variants, 6)]
+    tried = harness.carry_out(tries, reference, tmp_path)
+    assert [each.hits for each in tried if not each.hits] == []
+    assert not [f"{each.trying}: {line}\n{each.talk}" for each in tried for line in each.broken]
 
 
 def test_a_plan_begins_with_every_kind_and_is_the_same_again(reference: Undisturbed) -> None:

@@ -184,6 +184,7 @@ def new_trial(reference: Undisturbed, folder: Path, seed: int, sabotage: str = "
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     place = copy_place(reference.template, folder)
+    place.asked = reference.asked
     place.flushes = sabotage != "flushes do nothing"
     return Trial(reference, place, random.Random(seed), sabotage=sabotage)
 
