@@ -252,6 +252,7 @@ WRITERS = (
     ("export", "transcript.srt"),
     ("export", "transcript.vtt"),
     ("export", "transcript.txt"),
+    ("export", "ledger.json"),
     ("job", "manifest.json"),
 )
 _FEW = WRITERS[::3]
@@ -755,7 +756,7 @@ def torn_tail(trial: Trial, name: str, by: int) -> None:
 
 ARTEFACTS = tuple(each for each in WRITERS if each[1] in {
     "mix.flac", "mix.json", "vocals.wav", "accompaniment.wav", "separation.json", "regions.json", "segments.json",
-    "transcript.json", "transcript.srt", "transcript.vtt", "transcript.txt",
+    "transcript.json", "transcript.srt", "transcript.vtt", "transcript.txt", "ledger.json",
 })  # fmt: skip
 
 
