@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-MODELS = ("htdemucs", "htdemucs-torch", "silero-vad", "whisper-base", "whisper-tiny.en")
+MODELS = ("htdemucs-onnx", "htdemucs-torch", "spleeter", "silero-vad", "whisper-base", "whisper-tiny.en")
 
 
 @dataclass(frozen=True)

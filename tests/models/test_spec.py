@@ -147,8 +147,10 @@ CATALOG = load_catalog()
 
 def test_catalog_has_the_models_that_the_stages_ask_for():
     assert {name: model.engine for name, model in CATALOG.items()} == {
-        "htdemucs": "htdemucs_onnx",
+        "htdemucs": "htdemucs_export",
+        "htdemucs-onnx": "htdemucs_onnx",
         "htdemucs-torch": "demucs_torch",
+        "spleeter": "spleeter_onnx",
         "htdemucs_ft-torch": "demucs_torch",
         "htdemucs_6s-torch": "demucs_torch",
         "hdemucs_mmi-torch": "demucs_torch",
@@ -163,7 +165,7 @@ def test_catalog_has_the_models_that_the_stages_ask_for():
     }
 
 
-VERIFIED = {"htdemucs", "htdemucs-torch", "silero-vad", "whisper-base", "whisper-tiny.en"}
+VERIFIED = {"htdemucs", "htdemucs-onnx", "htdemucs-torch", "spleeter", "silero-vad", "whisper-base", "whisper-tiny.en"}
 
 
 @pytest.mark.parametrize("model", CATALOG.values(), ids=list(CATALOG))
@@ -214,7 +216,9 @@ def test_every_separation_model_names_its_stems():
     four = ("drums", "bass", "other", "vocals")
     assert {name: model.stems for name, model in CATALOG.items() if model.stems} == {
         "htdemucs": four,
+        "htdemucs-onnx": four,
         "htdemucs-torch": four,
+        "spleeter": ("vocals", "accompaniment"),
         "htdemucs_ft-torch": four,
         "htdemucs_6s-torch": (*four, "guitar", "piano"),
         "hdemucs_mmi-torch": four,
@@ -231,7 +235,7 @@ def test_every_whisper_has_what_faster_whisper_loads(model):
 
 
 def test_licence_of_the_demucs_weights_is_told():
-    for model in (CATALOG["htdemucs"], *DEMUCS):
+    for model in (CATALOG["htdemucs"], CATALOG["htdemucs-onnx"], *DEMUCS):
         assert "personal and research use" in model.license_note
 
 

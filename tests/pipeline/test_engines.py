@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,9 +49,9 @@ def with_gpu(monkeypatch: pytest.MonkeyPatch, device: str | Exception) -> None:
 @pytest.mark.parametrize(
     ("options", "engine", "model", "why"),
     [
-        (Options(), "onnx", "htdemucs", "there is no GPU that torch could use"),
-        (Options(device="cpu"), "onnx", "htdemucs", "it needs less memory on a CPU"),
-        (Options(engine="onnx"), "onnx", "htdemucs", "as asked"),
+        (Options(), "onnx", "htdemucs-onnx", "there is no GPU that torch could use"),
+        (Options(device="cpu"), "onnx", "htdemucs-onnx", "it needs less memory on a CPU"),
+        (Options(engine="onnx"), "onnx", "htdemucs-onnx", "as asked"),
         (Options(engine="torch"), "torch", "htdemucs-torch", "as asked"),
         (Options(device="mps"), "torch", "htdemucs-torch", "mps is its device"),
         (
@@ -59,6 +60,8 @@ def with_gpu(monkeypatch: pytest.MonkeyPatch, device: str | Exception) -> None:
             "htdemucs_ft-torch",
             "there is no ONNX graph of htdemucs_ft",
         ),
+        (Options(separation_model="spleeter"), "onnx", "spleeter", "there is no spleeter for torch"),
+        (Options(separation_model="spleeter", engine="onnx"), "onnx", "spleeter", "as asked"),
     ],
 )
 def test_without_a_gpu_torch_has_to_be_asked_for(
@@ -97,12 +100,18 @@ def test_with_a_gpu_and_without_torch_the_way_to_it_is_told(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (Options(separation_model="spleeter"), r"There is no separation model 'spleeter'\."),
+        (Options(separation_model="unheard-of"), r"There is no separation model 'unheard-of'\."),
         (Options(separation_model="whisper-base"), r"There is no separation model 'whisper-base'\."),
         (Options(separation_model="htdemucs_ft", engine="onnx"), r"There is no ONNX graph of htdemucs_ft\."),
         (Options(engine="onnx", device="mps"), r"Device mps is for --engine torch; onnx has coreml\."),
         (Options(engine="torch", device="coreml"), r"Device coreml is for --engine onnx; torch has mps\."),
         (Options(stems="six"), r"Model htdemucs has no guitar and no piano\."),
+        (Options(separation_model="spleeter", engine="torch"), r"There is no spleeter for torch\."),
+        (Options(separation_model="spleeter", device="mps"), r"Device mps is for --engine torch; onnx has coreml\."),
+        (
+            Options(separation_model="spleeter", stems="four"),
+            r"Model spleeter has no drums and no bass and no other\.",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_said_before_anything_is_done(
@@ -110,6 +119,39 @@ def test_what_does_not_go_together_is_said_before_anything_is_done(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         choose_engine(options, catalog, venvs)
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        (
+            Options(stems="six"),
+            "It has drums, bass, other, vocals. For guitar and piano: --separation-model htdemucs_6s.",
+        ),
+        (
+            Options(separation_model="spleeter", stems="four"),
+            "It has vocals, accompaniment. For drums, bass and other: --separation-model htdemucs.",
+        ),
+        (
+            Options(separation_model="spleeter", stems="six"),
+            "It has vocals, accompaniment. For guitar and piano: --separation-model htdemucs_6s.",
+        ),
+    ],
+)
+def test_a_model_that_has_the_missing_stems_is_named(
+    catalog: Catalog, venvs: Path, options: Options, hint: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        choose_engine(replace(options, engine="onnx"), catalog, venvs)
+    assert caught.value.hint == hint
+
+
+def test_with_a_gpu_spleeter_does_not_wait_for_torch(
+    catalog: Catalog, venvs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_gpu(monkeypatch, "cuda")
+    choice = choose_engine(Options(separation_model="spleeter"), catalog, venvs)
+    assert (choice.options.engine, choice.options.separation_model) == ("onnx", "spleeter")
 
 
 def test_torch_needs_its_environment(tmp_path: Path) -> None:

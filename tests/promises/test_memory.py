@@ -76,7 +76,7 @@ print(*peaks)
 @pytest.mark.models
 def test_the_real_model_stays_within_its_bounds(model: Callable[[str], Path]) -> None:
     pytest.importorskip("openvino", reason="the bound is that of OpenVINO")
-    command = [sys.executable, "-c", REAL, str(model("htdemucs"))]
+    command = [sys.executable, "-c", REAL, str(model("htdemucs-onnx"))]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     first, *_, last = map(int, done.stdout.split())
     assert last <= 1.8e9

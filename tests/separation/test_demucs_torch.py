@@ -200,7 +200,7 @@ class TestWithTorch:
         assert rate == 44100
         window = (mix[:343980].T - mix.mean()) / mix.std()
         window = np.ascontiguousarray(np.pad(window, ((0, 0), (0, 343980 - window.shape[1]))))
-        onnx = HTDemucsOnnx(model("htdemucs"), stems=STEMS).separate(window)
+        onnx = HTDemucsOnnx(model("htdemucs-onnx"), stems=STEMS).separate(window)
         with DemucsTorch(demucs_python, model("htdemucs-torch"), stems=STEMS) as separator:
             torch = separator.separate(window)
         for name, one, other in zip(STEMS, torch, onnx, strict=True):

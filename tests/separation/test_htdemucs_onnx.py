@@ -26,7 +26,7 @@ def snr_db(reference: np.ndarray, estimate: np.ndarray) -> float:
 def test_all_four_stems_match_demucs_own(corpus: Path, model: Callable[[str], Path], tmp_path: Path) -> None:
     mix = soundfile.read(corpus / "reference" / "mixture.flac", dtype="float32")[0].T
     mono = mix.mean(0, dtype=np.float64)
-    separator = HTDemucsOnnx(model("htdemucs"))
+    separator = HTDemucsOnnx(model("htdemucs-onnx"))
     plan = plan_for(separator, mix.shape[1])
     level = Normalisation(float(mono.mean()), float(mono.std(ddof=1)))
     with Journal(tmp_path, Layout(plan, separator.stems, 2)) as journal:
@@ -42,10 +42,10 @@ def test_all_four_stems_match_demucs_own(corpus: Path, model: Callable[[str], Pa
 def test_both_runtimes_agree(corpus: Path, model: Callable[[str], Path]) -> None:
     pytest.importorskip("openvino", reason="OpenVINO has no wheel for this platform")
     mix = soundfile.read(corpus / "reference" / "mixture.flac", frames=WINDOW_FRAMES, dtype="float32")[0].T
-    inputs = {"input": mix[None] * 5, "onnx::ReduceMean_1": analyse(mix * 5)[None]}
+    inputs = {"mix": mix[None] * 5, "spectrogram": analyse(mix * 5)[None]}
     outputs = []
     for package in ("openvino", "onnxruntime"):
-        graph = load_graph(model("htdemucs") / GRAPH_FILE, Runtime(package, "cpu"))  # type: ignore[arg-type]
+        graph = load_graph(model("htdemucs-onnx") / GRAPH_FILE, Runtime(package, "cpu"))  # type: ignore[arg-type]
         outputs.append([output.copy() for output in graph.run(inputs)])
         del graph
     for one, other in zip(*outputs, strict=True):
@@ -55,5 +55,5 @@ def test_both_runtimes_agree(corpus: Path, model: Callable[[str], Path]) -> None
 @pytest.mark.slow
 def test_the_same_window_gives_the_same_bits(corpus: Path, model: Callable[[str], Path]) -> None:
     mix = soundfile.read(corpus / "reference" / "mixture.flac", frames=WINDOW_FRAMES, dtype="float32")[0].T * 5
-    one, other = (HTDemucsOnnx(model("htdemucs"), stems=("vocals",)).separate(mix) for _ in range(2))
+    one, other = (HTDemucsOnnx(model("htdemucs-onnx"), stems=("vocals",)).separate(mix) for _ in range(2))
     np.testing.assert_array_equal(one, other)

@@ -7,7 +7,7 @@ more, at the same speed, and both agree to 6e-5. onnxruntime serves the other de
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -24,7 +24,7 @@ class Graph(Protocol):
     """A loaded graph."""
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
-        """The graph's outputs, in its own order, for inputs by name."""
+        """The outputs that were asked for, for inputs by name; they are good until the next call."""
         ...
 
 
@@ -58,18 +58,20 @@ def choose_runtime(device: Device = "auto") -> Runtime:
     return Runtime("openvino" if lean else "onnxruntime", wanted)
 
 
-def load_graph(path: Path, runtime: Runtime, *, threads: int = 0) -> Graph:
+def load_graph(path: Path, runtime: Runtime, *, outputs: Sequence[str] = (), threads: int = 0) -> Graph:
     """A graph that is ready to run.
 
     Args:
         path: an ONNX file.
         runtime: what runs it.
+        outputs: which outputs are wanted, by name: nothing is computed for others. None stands for all, in the order
+            of the graph.
         threads: how many threads to use on a CPU; 0 leaves it to the runtime.
     """
     if runtime.package == "openvino":
         from stemscribe.inference.openvino import OpenVinoGraph
 
-        return OpenVinoGraph(path, threads=threads)
+        return OpenVinoGraph(path, outputs=outputs, threads=threads)
     from stemscribe.inference.onnxruntime import OnnxRuntimeGraph
 
-    return OnnxRuntimeGraph(path, runtime.device, threads=threads)
+    return OnnxRuntimeGraph(path, runtime.device, outputs=outputs, threads=threads)

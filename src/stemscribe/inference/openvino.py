@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,21 @@ def version() -> str:
 class OpenVinoGraph:
     """A graph compiled for the CPU, in float32 throughout."""
 
-    def __init__(self, path: Path, *, threads: int = 0) -> None:
+    def __init__(self, path: Path, *, outputs: Sequence[str] = (), threads: int = 0) -> None:
         import openvino
 
         # Processors with AMX would silently compute in bfloat16: results would then depend on the machine.
         config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads
-        self._request = openvino.Core().compile_model(path, "CPU", config).create_infer_request()
+        core = openvino.Core()
+        model = core.read_model(path)
+        if outputs:
+            results = {
+                result.get_friendly_name().rpartition("/sink_port_")[0]: result for result in model.get_results()
+            }
+            model = openvino.Model([results[name] for name in outputs], model.get_parameters())
+        self._request = core.compile_model(model, "CPU", config).create_infer_request()
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         results = self._request.infer(dict(inputs), share_inputs=True, share_outputs=True)

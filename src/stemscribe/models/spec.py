@@ -15,7 +15,7 @@ from stemscribe.models.sources import Convert, Derive, Hub, Source
 from stemscribe.toml import parse_toml
 
 CATALOG = Path(__file__).with_name("catalog.toml")
-SEPARATION_ENGINES = ("htdemucs_onnx", "demucs_torch")
+SEPARATION_ENGINES = ("htdemucs_onnx", "spleeter_onnx", "demucs_torch")
 
 Text: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
 

@@ -6,6 +6,7 @@ what was asked in the options that stages see, so that fingerprints hold what wa
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,9 +22,9 @@ from stemscribe.models.spec import Catalog
 from stemscribe.separation.engines.demucs_torch import working_device
 
 ENGINES: dict[str, Engine] = {"onnx": "onnx", "torch": "torch"}
-ONNX_ENGINE = "htdemucs_onnx"
+ONNX_ENGINES = ("htdemucs_onnx", "spleeter_onnx")
 TORCH_ENGINE = "demucs_torch"
-_TORCH_SUFFIX = "-torch"
+_ONNX_SUFFIX, _TORCH_SUFFIX = "-onnx", "-torch"
 
 STEMS: dict[StemSet, tuple[str, ...]] = {
     "two": ("vocals",),
@@ -69,7 +70,7 @@ def choose_engine(options: Options, catalog: Catalog, environments: Path, begun_
     if missing := [stem for stem in STEMS[options.stems] if stem not in catalog[entry].stems]:
         raise UsageError(
             f"Model {options.separation_model} has no {' and no '.join(missing)}.",
-            hint=f"It has {', '.join(catalog[entry].stems)}. For guitar and piano: --separation-model htdemucs_6s.",
+            hint=f"It has {', '.join(catalog[entry].stems)}. {_other_model(missing)}.",
         )
     if engine == "torch":
         if options.device == "coreml":
@@ -79,6 +80,13 @@ def choose_engine(options: Options, catalog: Catalog, environments: Path, begun_
     else:
         choose_runtime(options.device)
     return EngineChoice(replace(options, engine=engine, separation_model=entry), why)
+
+
+def _other_model(missing: list[str]) -> str:
+    """Which model has the stems that one has not."""
+    if "piano" in missing:
+        return "For guitar and piano: --separation-model htdemucs_6s"
+    return "For drums, bass and other: --separation-model htdemucs"
 
 
 def require_environment(environments: Path) -> Path:
@@ -98,12 +106,15 @@ def require_environment(environments: Path) -> Path:
 
 def _entries(model: str, catalog: Catalog) -> tuple[str | None, str | None]:
     """What the ONNX engine and the torch engine would load for a model."""
-    onnx = model if model in catalog and catalog[model].engine == ONNX_ENGINE else None
-    candidates = (model + _TORCH_SUFFIX, model)
-    torch = next((name for name in candidates if name in catalog and catalog[name].engine == TORCH_ENGINE), None)
+
+    def entry(suffix: str, engines: Collection[str]) -> str | None:
+        candidates = (name for name in (model + suffix, model) if name in catalog)
+        return next((name for name in candidates if catalog[name].engine in engines), None)
+
+    onnx, torch = entry(_ONNX_SUFFIX, ONNX_ENGINES), entry(_TORCH_SUFFIX, {TORCH_ENGINE})
     if onnx is None and torch is None:
-        known = [name for name, spec in catalog.items() if spec.engine in {ONNX_ENGINE, TORCH_ENGINE}]
-        names = dict.fromkeys(name.removesuffix(_TORCH_SUFFIX) for name in known)
+        known = [name for name, spec in catalog.items() if spec.engine in {*ONNX_ENGINES, TORCH_ENGINE}]
+        names = dict.fromkeys(name.removesuffix(_ONNX_SUFFIX).removesuffix(_TORCH_SUFFIX) for name in known)
         raise UsageError(f"There is no separation model {model!r}.", hint=f"Choose one of: {', '.join(names)}.")
     return onnx, torch
 

@@ -32,7 +32,7 @@ from stemscribe.separation.base import Separator
 from stemscribe.separation.engines.demucs_torch import DemucsTorch
 from stemscribe.separation.engines.htdemucs_onnx import HTDemucsOnnx
 
-ONNX_MODEL = "htdemucs"
+ONNX_MODEL = "htdemucs-onnx"
 TORCH_MODEL = "htdemucs-torch"
 TIME_LIMIT_SECONDS = 300.0
 _LEVEL = 0.1
@@ -139,7 +139,7 @@ def main(folder: str, device: Device) -> None:
 class _Louder:
     """Takes the place of a model that is not there, so that everything around it is tried."""
 
-    stems, sample_rate, channels, window_frames = ("vocals",), 44100, 2, 343980
+    stems, sample_rate, channels, window_frames, normalised = ("vocals",), 44100, 2, 343980, True
     runtime = "no model: the writer alone"
 
     def load(self) -> None:

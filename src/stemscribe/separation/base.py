@@ -29,6 +29,11 @@ class Separator(Protocol):
         ...
 
     @property
+    def normalised(self) -> bool:
+        """Whether `separate` is to be given the mix at unit level, or else as it is in the film."""
+        ...
+
+    @property
     def runtime(self) -> str:
         """What computes it, with its version and device."""
         ...
@@ -41,9 +46,10 @@ class Separator(Protocol):
         """The stems of one window.
 
         Args:
-            mix: `[channels, window_frames]`, normalised to the whole file's mean and standard deviation.
+            mix: `[channels, window_frames]`; where it is to be `normalised`, to the whole file's mean and standard
+                deviation.
 
         Returns:
-            `[stems, channels, window_frames]`; the same for the same input, bit by bit.
+            `[stems, channels, window_frames]` at the same level; the same for the same input, bit by bit.
         """
         ...

@@ -9,6 +9,8 @@ because the network's inputs and outputs are those of a graph, and no torch is w
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
@@ -34,15 +36,19 @@ def analyse(signal: Array) -> Array:
     Returns:
         `[2 * channels, 2048, ceil(frames / 1024)]`: real and imaginary parts of each channel in turn.
     """
-    hops = -(-signal.shape[-1] // HOP_FRAMES)
+    channels, hops = signal.shape[0], -(-signal.shape[-1] // HOP_FRAMES)
     padded = _reflected(signal, _PAD, _PAD + hops * HOP_FRAMES - signal.shape[-1])
     padded = _reflected(padded, FFT_FRAMES // 2, FFT_FRAMES // 2)
     framed = np.lib.stride_tricks.sliding_window_view(padded, FFT_FRAMES, axis=-1)[..., ::HOP_FRAMES, :]
     framed = framed[..., EDGE_HOPS : EDGE_HOPS + hops, :]
-    spectrum = np.fft.rfft(framed * (_HANN * _SCALE), axis=-1)[..., :BINS]
-    parts = np.stack([spectrum.real, spectrum.imag], axis=1)
-    channels = np.moveaxis(parts, -1, -2).reshape(2 * signal.shape[0], BINS, hops)
-    return np.ascontiguousarray(channels, dtype=np.float32)
+    parts = np.empty((channels, 2, BINS, hops), np.float32)
+
+    def fill(channel: int) -> None:
+        spectrum = np.fft.rfft(framed[channel] * (_HANN * _SCALE), axis=-1)[:, :BINS]
+        parts[channel, 0], parts[channel, 1] = spectrum.real.T, spectrum.imag.T
+
+    _at_once(fill, range(channels))
+    return parts.reshape(2 * channels, BINS, hops)
 
 
 def synthesise(spectrogram: Array, frames: int) -> Array:
@@ -56,16 +62,27 @@ def synthesise(spectrogram: Array, frames: int) -> Array:
         `[..., channels, frames]`.
     """
     *leading, doubled, _, hops = spectrogram.shape
-    parts = spectrogram.reshape(*leading, doubled // 2, 2, BINS, hops)
-    spectrum = np.zeros((*leading, doubled // 2, hops, BINS + 1), dtype=np.complex64)
-    spectrum.real[..., :BINS] = np.moveaxis(parts[..., 0, :, :], -1, -2)
-    spectrum.imag[..., :BINS] = np.moveaxis(parts[..., 1, :, :], -1, -2)
-    framed = np.fft.irfft(spectrum, n=FFT_FRAMES, axis=-1).astype(np.float32, copy=False)
-    framed *= _HANN / _SCALE
-    signal = _overlapped(framed) / _envelope(hops)
+    parts = spectrogram.reshape(-1, 2, BINS, hops)
     # Where PyTorch's frame 0 begins: two dropped frames earlier, and half a window of centring.
     start = _PAD + FFT_FRAMES // 2 - EDGE_HOPS * HOP_FRAMES
-    return signal[..., start : start + frames]
+    signals = np.empty((len(parts), frames), np.float32)
+
+    def fill(channel: int) -> None:
+        spectrum = np.zeros((hops, BINS + 1), np.complex64)
+        spectrum.real[:, :BINS], spectrum.imag[:, :BINS] = parts[channel, 0].T, parts[channel, 1].T
+        framed = np.fft.irfft(spectrum, n=FFT_FRAMES, axis=-1).astype(np.float32, copy=False)
+        framed *= _HANN / _SCALE
+        signals[channel] = (_overlapped(framed) / _envelope(hops))[start : start + frames]
+
+    _at_once(fill, range(len(parts)))
+    return signals.reshape(*leading, doubled // 2, frames)
+
+
+def _at_once(work: Callable[[int], None], channels: Iterable[int]) -> None:
+    """Do the work of every channel, each on a thread of its own: NumPy lets go of the interpreter meanwhile."""
+    with ThreadPoolExecutor() as threads:
+        for done in [threads.submit(work, channel) for channel in channels]:
+            done.result()
 
 
 def _reflected(signal: Array, left: int, right: int) -> Array:

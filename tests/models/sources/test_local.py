@@ -135,7 +135,24 @@ def test_origin_that_cannot_be_converted_is_not_kept(server, content, target, co
     assert list(target.path.parent.glob("*origin*")) == []
 
 
+def test_origin_in_several_files_is_joined_verified_and_converted(server, content, target, converting, tmp_path):
+    (tmp_path / "end").write_bytes(b"end")
+    source = of(Join((Https(server.serve("/begin", content)), File(str(tmp_path / "end")))), content + b"end")
+    source.write(target, converting)
+    assert target.path.read_bytes() == (content + b"end")[::-1]
+    assert list(target.path.parent.glob("*origin*")) == []
+
+
+def test_joined_origin_whose_parts_are_others_is_never_converted(server, content, target, converting, tmp_path):
+    (tmp_path / "end").write_bytes(b"not the end")
+    source = of(Join((Https(server.serve("/begin", content)), File(str(tmp_path / "end")))), content + b"end")
+    with pytest.raises(ContentError):
+        source.write(target, converting)
+    assert not target.path.exists()
+
+
 def test_conversion_takes_room_for_the_origin_too():
     https, wheel = Https("https://nowhere.invalid/x"), PyPI("tiny", "1.0", "x")
     assert (of(https, b"x").copies, of(wheel, b"x").copies) == (2, 3)
+    assert (of(Join((wheel, wheel)), b"x").copies, of(Join((https, wheel)), b"x").online) == (4, True)
     assert (of(https, b"x").online, of(File("/x"), b"x").online) == (True, False)

@@ -122,12 +122,12 @@ class Convert(BaseSource, frozen=True, tag="convert"):
     What comes of it may have no sha256 in the catalog: it is given by that of the origin and by the conversion.
 
     Attributes:
-        origin: where the file to convert may be had.
+        origin: where the file to convert may be had; several files are joined into one.
         sha256: of that file.
         size: of that file, in bytes.
     """
 
-    origin: Part
+    origin: Part | Join
     conversion: str
     sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
     size: Annotated[int, msgspec.Meta(gt=0)]

@@ -64,6 +64,8 @@ class DemucsTorch:
         ModelError: the model cannot be loaded.
     """
 
+    normalised = True
+
     def __init__(
         self, python: Path, folder: Path | None, *, stems: Sequence[str], device: Device = "auto", threads: int = 0
     ) -> None:
