@@ -24,6 +24,7 @@ class FakeSeparator:
     sample_rate: int = 44100
     channels: int = 2
     runtime: str = "arithmetic"
+    normalised: bool = True
     windows: int = 0
 
     def load(self) -> None:

@@ -110,6 +110,8 @@ def test_options_that_are_mentioned_exist(page: Path) -> None:
         "--real",
         "--work",
         "--cache",
+        "--minutes",
+        "--modern-python",
     }
     text = page.read_text(encoding="utf-8")
     if page.name == "0002-model-sources.md":

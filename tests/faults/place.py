@@ -28,7 +28,7 @@ from stemscribe.records import sha256_of
 
 from .injection import VARIABLE, Fault, Orders, Point
 
-JOB = ("--engine", "onnx", "--separation-model", "arithmetic", "--model", "arithmetic", "-s", "en")
+JOB = ("--engine", "onnx", "--separation-model", "arithmetic", "--gate", "off", "--model", "arithmetic", "-s", "en")
 PACE = {"window": 0.008, "region": 0.03, "block": 0.001}
 BOUND = 60.0  # seconds within which every process has to end
 FILM = "film.mkv"
@@ -65,7 +65,7 @@ class Run:
                 moment = "rehearsed"
             elif name in {"stage_started", "stage_skipped"}:
                 moment = each["stage"]
-            elif name == "stage_progressed" and each["stage"] == "source_separation":
+            elif name == "stage_progressed" and each["progress"]["unit"] == "windows":
                 done = each["progress"]["done"] >= each["progress"]["total"]
                 moment = "finalising" if done else moment
             elif name == "job_completed":

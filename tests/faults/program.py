@@ -80,7 +80,7 @@ sources = [{ kind = "text", content = "abc" }]
 class Arithmetic:
     """A separator whose stems depend on every sample of the window; counts its windows."""
 
-    sample_rate, channels, window_frames, runtime = 44100, 2, WINDOW_FRAMES, "arithmetic"
+    sample_rate, channels, window_frames, normalised, runtime = 44100, 2, WINDOW_FRAMES, True, "arithmetic"
 
     def __init__(self, folder: Path, *, stems: tuple[str, ...], **_: object) -> None:
         self.stems = stems
@@ -110,7 +110,8 @@ class Reader:
     def hear(self, audio: Array, listening: Listening) -> list[Segment]:
         with _BREAKER.passing("region", _BELOW):
             _pause("region")
-        if listening.audio == "mix":  # where every region is heard first; how often after that is its own affair
+        # The film's noise drowns its bursts: in the vocals every region is heard first, and once.
+        if listening.audio == "vocals" and listening.task == "transcribe":
             _count("region")
         step = SAMPLE_RATE // 2
         sums = [zlib.crc32(audio[first : first + step].tobytes()) for first in range(0, len(audio) - step + 1, step)]
@@ -156,7 +157,7 @@ def _prepare(where: str) -> None:
     demucs_torch.LEAST_PATIENCE_SECONDS = _ORDERS.patience / 2  # or the watchdog would be first
     demucs_torch.PATIENCE = 0.0
     runner.Watchdog = _watchdog  # type: ignore[misc, assignment]
-    source_separation.HTDemucsOnnx = Arithmetic  # type: ignore[misc, assignment]
+    source_separation.open_onnx = Arithmetic
     asr.FasterWhisper = Reader  # type: ignore[misc, assignment]
     translation.FasterWhisper = Reader  # type: ignore[misc, assignment]
     write: Callable[..., None] = writer.StemWriter.write

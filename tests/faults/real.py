@@ -155,6 +155,6 @@ def _windows(run: Run) -> tuple[int | None, int | None]:
     done = [
         int(each["progress"]["done"])
         for each in run.events
-        if each["event"] == "stage_progressed" and each["stage"] == "source_separation"
+        if each["event"] == "stage_progressed" and each["progress"]["unit"] == "windows"
     ]
     return (done[0], done[-1]) if done else (None, None)

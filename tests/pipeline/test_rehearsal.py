@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import namedtuple
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -156,7 +158,7 @@ def test_a_model_that_alone_is_too_large_is_refused_before_it_is_fetched(
     monkeypatch.setattr(ModelStore, "fetch", lambda self, name: fetched.append(name) or tmp_path)
     monkeypatch.setattr(Rehearsal, "_run", lambda self, start: pytest.fail("it was rehearsed"))
     models = ModelStore(tmp_path / "models", load_catalog())
-    said = r"Model htdemucs alone takes 174\.3 MB of memory or more, and --max-ram allows 100\.0 MB\."
+    said = r"Model htdemucs-onnx alone takes 172\.9 MB of memory or more, and --max-ram allows 100\.0 MB\."
     with pytest.raises(StageError, match=said):
         runner.run(folder, models, tmp_path, rules=runner.Rules(max_memory=10**8))
     assert fetched == []
@@ -255,7 +257,7 @@ def test_a_torch_environment_without_torch_fails_before_the_first_stage(tmp_path
     place.mkdir(parents=True)
     (place / "python").symlink_to(sys.executable)
     (place.parent / "pyvenv.cfg").write_text(f"home = {Path(sys.base_prefix) / 'bin'}\n")
-    folder = make(tmp_path, film, engine="torch", separation_model="own")
+    folder = make(tmp_path, film, engine="torch", separation_model="own", gate="off")
     events, error = rehearse(folder, models, tmp_path / "venv")
     assert error is not None
     assert error.message.startswith("The rehearsal failed in source_separation: The environment of torch is damaged: ")
@@ -342,11 +344,12 @@ def test_a_job_is_rehearsed_once_and_told_what_it_needs(tmp_path: Path, film: Pa
     on_disk = sum(path.stat().st_size for path in folder.path.rglob("*") if path.is_file())
     assert on_disk < told.disk_bytes
     again = make(tmp_path, film, engine="onnx")
-    (kept,) = (tmp_path / "out" / rehearsal.CACHE).glob("*.json")
-    assert json.loads(kept.read_text())["disk_bytes"] == told.disk_bytes
-    before = kept.stat().st_mtime_ns
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / rehearsal.CACHE).glob("*.json")}
+    by_film, by_kind = sorted((json.loads(path.read_text()) for path in kept), key=lambda record: "pace" in record)
+    assert by_film["disk_bytes"] == told.disk_bytes
+    assert by_kind["pace"].keys() == {"s", "windows"}
     runner.run(again, models, tmp_path / "venv")
-    assert [path.stat().st_mtime_ns for path in kept.parent.glob("*.json")] == [before], "it was rehearsed again"
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "it was rehearsed again"
     assert not list(folder.path.glob(".rehearsal-*"))
 
 
@@ -358,3 +361,166 @@ def test_a_worker_whose_asker_has_died_before_it_came_to_ask_ends(tmp_path: Path
     done = subprocess.run(command, input=msgspec.json.encode(request), capture_output=True, timeout=60)
     assert done.returncode == 1
     assert done.stdout == b""
+
+
+HOUR = 3600.0
+
+
+@dataclass
+class Rehearsals:
+    """Rehearsals that find out this, and their number."""
+
+    answer: rehearsal.Answer
+    times: int = 0
+
+
+@pytest.fixture
+def rehearsals(monkeypatch: pytest.MonkeyPatch) -> Rehearsals:
+    """All take two seconds a window of six seconds: a second of film takes a third of one, and a little more."""
+    made = Rehearsals(rehearsal.Answer(pace={"windows": 2.0}, stride=6.0, peak_bytes=10**6))
+
+    def run(self: Rehearsal, start: float) -> rehearsal.Answer:
+        made.times += 1
+        return made.answer
+
+    monkeypatch.setattr(Rehearsal, "_run", run)
+    return made
+
+
+def lasting(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Films that are taken to be so long."""
+    monkeypatch.setattr(rehearsal, "_length", lambda film, job: seconds)
+
+
+def another(tmp_path: Path) -> Path:
+    path = tmp_path / "another.mkv"
+    return path if path.exists() else write_film(path, [(tone(5, hertz=300), "eng")])
+
+
+def test_a_second_short_job_of_a_kind_is_measured_by_the_first_one(
+    tmp_path: Path,
+    film: Path,
+    rehearsals: Rehearsals,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lasting(monkeypatch, 600.0)
+    first = prepared(tmp_path, film).expectation()
+    assert (rehearsals.times, first.seconds) == (1, pytest.approx(206.0))
+    lasting(monkeypatch, 60.0)
+    with caplog.at_level("INFO", logger="stemscribe"):
+        second = prepared(tmp_path, another(tmp_path)).expectation()
+    assert rehearsals.times == 1
+    assert (second.film, second.seconds) == (60.0, pytest.approx(20.6))
+    assert second.memory_bytes == first.memory_bytes
+    assert second.disk_bytes == pytest.approx(first.disk_bytes / 10)
+    assert caplog.messages == [f"not rehearsed, because another job like it was a while ago: {second}"]
+
+
+@pytest.mark.parametrize(("film_seconds", "times"), [(870.0, 1), (880.0, 2), (0.0, 2)])
+def test_a_long_job_is_rehearsed_whatever_was_before_and_so_is_one_of_unknown_length(
+    tmp_path: Path,
+    film: Path,
+    rehearsals: Rehearsals,
+    monkeypatch: pytest.MonkeyPatch,
+    film_seconds: float,
+    times: int,
+) -> None:
+    """870 s of film are expected to take 299 s."""
+    prepared(tmp_path, film).expectation()
+    lasting(monkeypatch, film_seconds)
+    prepared(tmp_path, another(tmp_path)).expectation()
+    assert rehearsals.times == times
+
+
+@pytest.mark.parametrize(
+    ("options", "times"),
+    [
+        ({"start_time": 1.0, "end_time": 3.0}, 1),  # another part of the film
+        ({"gate": "off"}, 2),
+        ({"quality": "fast"}, 2),
+        ({"stems": "four"}, 2),
+        ({"stem_format": "flac"}, 2),
+        ({"threads": 1}, 2),
+        ({"device": "cpu"}, 2),
+    ],
+)
+def test_another_kind_of_job_is_rehearsed(
+    tmp_path: Path, film: Path, rehearsals: Rehearsals, options: dict[str, object], times: int
+) -> None:
+    prepared(tmp_path, film).expectation()
+    prepared(tmp_path, another(tmp_path), **options).expectation()
+    assert rehearsals.times == times
+
+
+def test_another_workflow_another_model_and_other_code_are_of_another_kind(
+    tmp_path: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = prepared(tmp_path, film)
+    kinds = {one.kind(), replace(one, job=replace(one.job, workflow="transcribe")).kind()}
+    assert replace(one, job=replace(one.job, media_identity="another", source_language="de")).kind() in kinds
+    specs = dict(one.models.catalog)
+    (file,) = specs["htdemucs"].files
+    changed = msgspec.structs.replace(file, sha256="0" * 64)
+    specs["htdemucs"] = msgspec.structs.replace(specs["htdemucs"], files=(changed,))
+    kinds.add(replace(one, models=ModelStore(tmp_path / "models", specs)).kind())
+    monkeypatch.setattr(rehearsal, "stamp_of", lambda path: "newer")
+    kinds.add(one.kind())
+    assert len(kinds) == 4
+
+
+@pytest.mark.parametrize(("age", "times"), [(23.9 * HOUR, 1), (24.1 * HOUR, 2), (-1 * HOUR, 2)])
+def test_what_was_found_out_more_than_a_day_ago_is_found_out_again(
+    tmp_path: Path, film: Path, rehearsals: Rehearsals, age: float, times: int
+) -> None:
+    """Nor does a time in the future count: a clock that was set back is no reason to believe it for years."""
+    one = prepared(tmp_path, film)
+    one.expectation()
+    kept = tmp_path / "out" / rehearsal.CACHE / f"{one.kind()}.json"
+    os.utime(kept, (time.time() - age,) * 2)
+    prepared(tmp_path, another(tmp_path)).expectation()
+    assert rehearsals.times == times
+
+
+def test_who_asks_for_a_rehearsal_gets_one(tmp_path: Path, film: Path, rehearsals: Rehearsals) -> None:
+    for _ in range(2):
+        prepared(tmp_path, film).expectation(fresh=True)
+        prepared(tmp_path, another(tmp_path)).expectation(fresh=True)
+    assert rehearsals.times == 4
+
+
+def test_what_was_kept_in_another_form_is_found_out_again(tmp_path: Path, film: Path, rehearsals: Rehearsals) -> None:
+    one = prepared(tmp_path, film)
+    one.expectation()
+    (tmp_path / "out" / rehearsal.CACHE / f"{one.kind()}.json").write_text('{"pace": 3}')
+    prepared(tmp_path, another(tmp_path)).expectation()
+    assert rehearsals.times == 2
+
+
+def test_a_rehearsal_that_failed_is_remembered_by_nobody(tmp_path: Path, film: Path, rehearsals: Rehearsals) -> None:
+    works, rehearsals.answer = rehearsals.answer, rehearsal.Answer(message="It is broken.")
+    with pytest.raises(StageError, match="It is broken"):
+        prepared(tmp_path, film).expectation()
+    rehearsals.answer = works
+    prepared(tmp_path, another(tmp_path)).expectation()
+    assert rehearsals.times == 2
+
+
+def test_a_job_that_is_not_rehearsed_is_still_told_of_and_refused_where_it_will_not_fit(
+    tmp_path: Path, film: Path, rehearsals: Rehearsals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ModelStore, "fetch", lambda self, name: tmp_path)
+    models = ModelStore(tmp_path / "models", load_catalog())
+    rehearsals.answer = replace(rehearsals.answer, peak_bytes=GB)
+    runner.rehearse(make(tmp_path, film, engine="onnx"), models, tmp_path)
+    second = make(tmp_path, another(tmp_path), engine="onnx")
+    events: list[Event] = []
+    with pytest.raises(StageError, match=r"needs 1\.\d GB of memory, and --max-ram allows 500\.0 MB") as refused:
+        runner.run(second, models, tmp_path, events.append, runner.Rules(max_memory=GB // 2))
+    assert [type(event) for event in events[-2:]] == [Rehearsed, JobFailed]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(9 * GB, 0, 1000))
+    with pytest.raises(StorageError, match=r"This job needs 5\.\d MB on the disk of .*out, and 0\.0 MB are free\."):
+        runner.run(second, models, tmp_path, events.append)
+    assert not [event for event in events if isinstance(event, StageStarted)]
+    assert rehearsals.times == 1
+    assert refused.value.hint

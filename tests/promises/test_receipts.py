@@ -14,7 +14,7 @@ from stemscribe.jobs.folder import JobFolder
 from .conftest import Workplace
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
-MODELS = ("htdemucs", "silero-vad", "whisper-base")
+MODELS = ("htdemucs-onnx", "silero-vad", "whisper-base")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def flip(path: Path) -> None:
     ("spoilt", "told"),
     [
         ("job/99_source_separation/vocals.wav", "vocals.wav is not what source_separation made: sha256 "),
-        ("models/htdemucs/htdemucs.onnx", "htdemucs.onnx is not the model that was used: sha256 "),
+        ("models/htdemucs-onnx/htdemucs-network.onnx", "htdemucs-network.onnx is not the model that was used: sha256 "),
         ("job/04_export/transcript.json", "transcript.json is not what export made: sha256 "),
         ("job/manifest.json", "manifest.json"),
     ],

@@ -90,11 +90,17 @@ def test_a_line_is_shown_when_it_is_spoken_wherever_the_work_and_the_clock_begin
     before = packets(film)
 
     monkeypatch.setattr(
-        source_separation, "HTDemucsOnnx", lambda folder, stems, **_: FakeSeparator((1.0,), stems[:1], 44100)
+        source_separation, "open_onnx", lambda folder, stems, **_: FakeSeparator((1.0,), stems[:1], 44100)
     )
     monkeypatch.setattr(asr, "FasterWhisper", ClickHearer)
     monkeypatch.setattr(ModelStore, "fetch", lambda self, name: models_dir / name)
-    options = Options(start_time=start_time, engine="onnx", container=container, asr_audio="vocals")  # type: ignore[arg-type]
+    options = Options(
+        start_time=start_time,
+        engine="onnx",
+        gate="off",
+        container=container,  # type: ignore[arg-type]
+        asr_audio="vocals",
+    )
     job = checked(Request(film, "subtitle", "en", options), load_catalog(), tmp_path)
     models = ModelStore(models_dir, load_catalog(), offline=True)
     outcome = runner.run(create(tmp_path / "out", job), models, tmp_path, rules=runner.Rules(rehearse=False))

@@ -44,16 +44,14 @@ def made(
     for name in ("silero-vad", "whisper-base"):
         model(name)
     place = tmp_path_factory.mktemp("translate")
-    options = Options(engine="onnx", device="cpu", start_time=0.5)
+    options = Options(engine="onnx", device="cpu", gate="off", start_time=0.5)
     job = Job("", str(recording), identity(recording), "translate", "fr", "", "", options)
     catalog = load_catalog()
     store = ModelStore(models_dir, catalog, offline=True)
     fetch = store.fetch
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            source_separation, "HTDemucsOnnx", lambda *arguments, **named: FakeSeparator(window_frames=343980)
-        )
-        patch.setattr(store, "fetch", lambda name: place if name == "htdemucs" else fetch(name))
+        patch.setattr(source_separation, "open_onnx", lambda *arguments, **named: FakeSeparator(window_frames=343980))
+        patch.setattr(store, "fetch", lambda name: place if name == "htdemucs-onnx" else fetch(name))
         folder = create(place / "out", job)
         outcome = runner.run(folder, store, place / "venv", rules=runner.Rules(rehearse=False))
     return dict(outcome.artefacts)

@@ -98,6 +98,15 @@ def test_a_journal_of_something_else_is_started_anew(tmp_path: Path) -> None:
     assert (tmp_path / "windows.f32").stat().st_size == 0
 
 
+def test_windows_that_were_treated_otherwise_are_not_gone_on_with(tmp_path: Path) -> None:
+    commit_all(tmp_path, until=3)
+    for gate, committed in (("one", 0), ("one", 1), ("other", 0), ("", 0)):
+        with Journal(tmp_path, replace(LAYOUT, gate=gate)) as journal:
+            assert journal.committed == committed
+            if not committed:
+                journal.commit(LAYOUT.plan[0], *payload(LAYOUT.plan[0]))
+
+
 def test_windows_of_another_runtime_are_not_gone_on_with(tmp_path: Path) -> None:
     with Journal(tmp_path, replace(LAYOUT, runtime="openvino 1 on cpu")) as journal:
         journal.commit(LAYOUT.plan[0], *payload(LAYOUT.plan[0]))

@@ -1,14 +1,16 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fakes import Array, FakeSeparator, FaultySeparator, noise
+from stemscribe.choices import Quality
 from stemscribe.separation.checks import Doubt, Kind
+from stemscribe.separation.gate import Treatment
 from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.overlap_add import triangle
-from stemscribe.separation.stream import Normalisation, ReadMix, plan_for, separate, separate_again
+from stemscribe.separation.stream import OVERLAPS, Normalisation, ReadMix, plan_for, separate, separate_again
 
 WINDOW = 100
 Spoil = Callable[[Array], None]
@@ -23,10 +25,17 @@ def reader(mix: Array) -> ReadMix:
     return read
 
 
-def streamed(folder: Path, mix: Array, separator: FakeSeparator, level: Normalisation, stop_after: int = 9999) -> Array:
+def streamed(
+    folder: Path,
+    mix: Array,
+    separator: FakeSeparator,
+    level: Normalisation,
+    stop_after: int = 9999,
+    treated: Sequence[Treatment] = (),
+) -> Array:
     plan = plan_for(separator, mix.shape[1])
     with Journal(folder, Layout(plan, separator.stems, 2)) as journal:
-        for window in separate(reader(mix), separator, plan, level, journal):
+        for window in separate(reader(mix), separator, plan, level, journal, treated):
             if window.index + 1 == stop_after:
                 break
         parts = [finished for _, finished in journal.finished()]
@@ -264,3 +273,116 @@ def test_one_window_again_is_what_it_was_in_the_whole(tmp_path: Path, index: int
     assert again.window == plan[index]
     assert np.array_equal(again.finished, whole[index])
     assert separator.windows == min(index + 1, 2)
+
+
+@pytest.mark.parametrize(("quality", "overlap"), [("exact", 85_995), ("balanced", 34_398), ("fast", 10_320)])
+def test_quality_is_how_much_windows_overlap(quality: Quality, overlap: int) -> None:
+    plan = plan_for(FakeSeparator(window_frames=343_980), 1_000_000, OVERLAPS[quality])
+    assert plan.overlap_frames == overlap
+
+
+TREATED: tuple[Treatment, ...] = (
+    *("separated", "separated", "silent", "silent", "silent", "separated", "separated", "separated"),
+    *("passed", "passed", "passed", "separated", "silent", "passed", "separated"),
+)
+FRAMES = 14 * 75 + 20  # as many windows, the last one short
+LEVEL = Normalisation(0.01, 0.2)
+
+
+def only_in(*wanted: Treatment) -> np.ndarray:
+    """The frames all of whose windows are treated so."""
+    plan = plan_for(FakeSeparator(), FRAMES)
+    assert len(plan) == len(TREATED)
+    others = np.zeros(FRAMES, bool)
+    for window, treatment in zip(plan, TREATED, strict=True):
+        others[window.start : window.stop] |= treatment not in wanted
+    return ~others
+
+
+def test_windows_that_need_no_model_are_silent_or_the_mix_and_never_seen_by_it(tmp_path: Path) -> None:
+    mix, separator = noise(FRAMES), Scrambler((0.5,))
+    (vocals,) = streamed(tmp_path, mix, separator, LEVEL, treated=TREATED)
+    assert separator.windows == TREATED.count("separated")
+    silent, passed = only_in("silent"), only_in("passed")
+    assert min(silent.sum(), passed.sum()) >= 100
+    # Normalising and back, weighting and back: four roundings of float32.
+    np.testing.assert_allclose(vocals[:, silent], 0, atol=1e-7)
+    np.testing.assert_allclose(vocals[:, passed], mix[:, passed], atol=4e-7)
+
+
+@pytest.mark.parametrize("kind", [FakeSeparator, Scrambler])
+def test_what_only_separated_windows_have_is_bit_for_bit_what_it_is_without_a_gate(
+    tmp_path: Path, kind: type[FakeSeparator]
+) -> None:
+    mix = noise(FRAMES)
+    gated = streamed(tmp_path / "gated", mix, kind((0.5,)), LEVEL, treated=TREATED)
+    without = streamed(tmp_path / "without", mix, kind((0.5,)), LEVEL)
+    same = only_in("separated")
+    assert same.sum() > 250
+    np.testing.assert_array_equal(gated[..., same], without[..., same])
+    assert np.mean(gated[..., ~same] != without[..., ~same]) > 0.9
+
+
+def test_all_windows_separated_is_the_same_as_no_gate(tmp_path: Path) -> None:
+    mix, every = noise(FRAMES), ["separated"] * len(TREATED)
+    gated = streamed(tmp_path / "gated", mix, Scrambler(), LEVEL, treated=every)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(gated, streamed(tmp_path / "without", mix, Scrambler(), LEVEL))
+
+
+@pytest.mark.parametrize(
+    ("seam", "before", "after"),
+    [(2, 0.5, 0.0), (5, 0.0, 0.5), (8, 0.5, 1.0), (11, 1.0, 0.5), (12, 0.5, 0.0), (13, 0.0, 1.0)],
+)
+def test_where_treatments_meet_one_fades_into_the_other(tmp_path: Path, seam: int, before: float, after: float) -> None:
+    """The separator takes half of the mix for vocals, so that the share tells how far the fade has come."""
+    mix = np.full((2, FRAMES), 0.3, np.float32)
+    (vocals,) = streamed(tmp_path, mix, FakeSeparator((0.5,)), Normalisation(0.0, 0.2), treated=TREATED)
+    share = vocals[0, 75 * seam - 1 : 75 * seam + 26] / 0.3
+    assert share[[0, -1]] == pytest.approx([before, after], abs=1e-5)
+    steps = np.diff(share) * np.sign(after - before)
+    assert (steps > -1e-6).all()
+    assert steps.max() < 0.08 * abs(after - before)  # a click would be all of it at once
+
+
+@pytest.mark.parametrize("stop_after", range(1, len(TREATED)))
+def test_a_gated_run_resumed_anywhere_gives_the_same_bits(tmp_path: Path, stop_after: int) -> None:
+    mix, first, second = noise(FRAMES), Scrambler(), Scrambler()
+    undisturbed = streamed(tmp_path / "undisturbed", mix, Scrambler(), LEVEL, treated=TREATED)
+    streamed(tmp_path / "resumed", mix, first, LEVEL, stop_after, TREATED)
+    resumed = streamed(tmp_path / "resumed", mix, second, LEVEL, treated=TREATED)
+    np.testing.assert_array_equal(resumed, undisturbed)
+    assert first.windows + second.windows == TREATED.count("separated")
+    assert (tmp_path / "resumed" / "windows.jsonl").read_bytes() == (
+        tmp_path / "undisturbed" / "windows.jsonl"
+    ).read_bytes()
+
+
+@pytest.mark.parametrize("index", range(len(TREATED)))
+def test_one_window_again_is_what_it_was_in_a_gated_whole(tmp_path: Path, index: int) -> None:
+    mix, separator = noise(FRAMES), Ramp()
+    plan = plan_for(separator, FRAMES)
+    with Journal(tmp_path, Layout(plan, separator.stems, 2)) as journal:
+        for _ in separate(reader(mix), separator, plan, LEVEL, journal, TREATED):
+            pass
+        whole = {window.index: stems for window, stems in journal.finished()}
+    separator.windows = 0
+    again = separate_again(reader(mix), separator, plan, LEVEL, index, TREATED)
+    np.testing.assert_array_equal(again.finished, whole[index])
+    assert separator.windows == TREATED[max(0, index - 1) : index + 1].count("separated")
+
+
+@pytest.mark.parametrize("gain", [1e-6, -1.0])
+def test_gated_windows_raise_no_doubts_nor_does_the_one_after_for_their_sake(tmp_path: Path, gain: float) -> None:
+    """Neither is the model dead where it was not asked, nor does it contradict the mix that was passed on."""
+    mix, separator = noise(FRAMES), FakeSeparator((gain,), sample_rate=500)
+    streamed(tmp_path, mix, separator, Normalisation(0.0, 0.1), treated=TREATED)
+    assert separator.windows == TREATED.count("separated")
+    with Journal(tmp_path, Layout(plan_for(separator, FRAMES), separator.stems, 2)) as journal:
+        assert (journal.doubts, journal.healed) == ((), ())
+
+
+def test_two_separated_windows_beside_gated_ones_are_still_compared(tmp_path: Path) -> None:
+    separator = faulty(contrary, 4, 5)  # windows 6 of the film, twice: 5 and 7 are separated too
+    streamed(tmp_path, noise(FRAMES), separator, Normalisation(0.0, 0.1), treated=TREATED)
+    with Journal(tmp_path, Layout(plan_for(separator, FRAMES), separator.stems, 2)) as journal:
+        assert "conflict" in [doubt.kind for doubt in journal.doubts if doubt.window == 6]

@@ -83,8 +83,8 @@ def test_an_empty_film_has_no_activity(detected) -> None:  # type: ignore[no-unt
 
 def test_any_span_of_what_was_detected_can_be_looked_at(tmp_path: Path) -> None:
     speech, level = np.linspace(0, 1, 100, dtype=np.float32), np.linspace(-90, 0, 100, dtype=np.float32)
-    parts = [(speech[start : start + 7], level[start : start + 7]) for start in range(0, 100, 7)]
-    found = detect(Said(), parts, [(level, speech), (level, speech)], tmp_path)  # type: ignore[arg-type, list-item]
+    parts = [(speech[start : start + 7], level[None, start : start + 7]) for start in range(0, 100, 7)]
+    found = detect(Said(), parts, [(level, speech[None]), (level, speech[None])], tmp_path)  # type: ignore[arg-type, list-item]
     assert len(found) == 100
     for start, stop in ((0, 100), (3, 50), (99, 100), (40, 40), (90, 200), (100, 200)):
         part, span = found.between(start, stop), slice(start, stop)

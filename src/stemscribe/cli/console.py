@@ -171,7 +171,7 @@ class _BarHandler(logging.Handler):
 
 
 class _Pace:
-    """Speed and time left of one stage, from its first report on (a resumed stage does not begin at nothing)."""
+    """Speed and time left of what a stage is at, from its first report on: if resumed, it does not begin at nothing."""
 
     def __init__(self) -> None:
         self._stage = ""
@@ -180,7 +180,7 @@ class _Pace:
 
     def facts(self, stage: str, progress: Progress) -> str:
         """For example `window 12 of 40, 2.1x, 1:23 left`."""
-        if stage != self._stage or self._first is None:
+        if stage != self._stage or self._first is None or progress.unit != self._first.unit:
             self._stage, self._first, self._began = stage, progress, time.monotonic()
         parts = [_position(progress)]
         seconds = time.monotonic() - self._began

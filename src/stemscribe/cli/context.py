@@ -142,6 +142,20 @@ def stem_options() -> tuple[Callable[[Function], Function], ...]:
         ),
         click.option("--separation-model", default="htdemucs", show_default=True, help="Demucs model."),
         click.option(
+            "--gate",
+            type=click.Choice(["auto", "off"]),
+            default="auto",
+            show_default=True,
+            help="auto: leave out windows without a voice, and those with nothing else; off: separate all (two stems).",
+        ),
+        click.option(
+            "--quality",
+            type=click.Choice(["exact", "balanced", "fast"]),
+            default="exact",
+            show_default=True,
+            help="How much windows overlap; exact: as in Demucs.",
+        ),
+        click.option(
             "--device", type=click.Choice(["auto", "cpu", "cuda", "mps", "coreml"]), default="auto", show_default=True
         ),
         click.option("--threads", type=click.IntRange(0), default=0, help="For models on a CPU; 0: as they like."),

@@ -13,6 +13,8 @@ from stemscribe.choices import (
     ContainerChoice,
     Device,
     Engine,
+    Gate,
+    Quality,
     Script,
     StemFormat,
     StemSet,
@@ -33,6 +35,8 @@ class Options:
         end_time: where to stop, on the film's clock; `None` for the end.
         engine: what computes the separation model.
         separation_model: its name.
+        gate: whether windows that need no model are left out: those without a voice, and those with nothing else.
+        quality: how much windows overlap; `exact` is as much as in Demucs.
         stems: `two` are vocals and accompaniment, `four` are drums, bass, other and vocals, `six` are these with guitar
             and piano.
         stem_format: file format of the stems.
@@ -51,6 +55,8 @@ class Options:
     end_time: _Point | None = None
     engine: Engine = "auto"
     separation_model: str = "htdemucs"
+    gate: Gate = "auto"
+    quality: Quality = "exact"
     stems: StemSet = "two"
     stem_format: StemFormat = "wav"
     stem_subtype: StemSubtype = "pcm16"

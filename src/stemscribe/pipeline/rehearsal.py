@@ -3,6 +3,10 @@
 Every stage runs in its real environment, through every model, writer and encoder, in a folder beside the job's own
 artefacts and in a process of its own. What cannot work fails here. What works tells how long the job will take, and
 how much memory and disk it needs; what will not fit is refused.
+
+A rehearsal takes some seconds, which is nothing to an hour of work and a quarter of a minute's film. What it finds out
+about the machine is the same for every film: so a job of a few minutes, of a kind that was rehearsed here not long ago,
+is measured by that rehearsal, and begins at once. What may be wrong with its film shows in its first stage.
 """
 
 from __future__ import annotations
@@ -51,6 +55,8 @@ MIX = "mix"  # the artefact that all stages after the first can do with
 SEPARATION = "source_separation"
 
 LESS_MEMORY = "Give it more with --max-ram, or take less: a smaller --model, --engine onnx on a CPU."
+_SHORT: Seconds = 300.0  # a job that takes no longer need not be rehearsed
+_REMEMBERED: Seconds = 24 * 3600.0  # where another one of its kind was rehearsed no longer ago than this
 _MEMORY_MARGIN = 1.05  # a film has regions of 30 s; the rehearsal has one of 2.5 s
 _REGION: Seconds = 15.0  # a region of speech for so much of a film: talkative, as films go
 _OTHER_STAGES = 100.0  # what is neither separation nor recognition goes at least that many times as fast as the film
@@ -117,22 +123,46 @@ class Rehearsal:
                 return read_record(kept, Expectation)
             except RecordError:
                 pass  # never rehearsed
+            if expected := self._remembered():
+                log.info("not rehearsed, because another job like it was a while ago: %s", expected)
+                return expected
         started = time.monotonic()
         log.info("Rehearsing %s on %.1f s of the film...", self.job.workflow, LENGTH)
-        expected = self._expect(self._rehearse())
+        answer = self._rehearse()
+        expected = self._expect(answer)
         log.info("rehearsed in %.1f s: %s", time.monotonic() - started, expected)
         self._keep(kept, expected)
+        self._keep(self._cache / f"{self.kind()}.json", answer)
         return expected
+
+    def _remembered(self) -> Expectation | None:
+        """What a short job needs by the rehearsal of another one of its kind; `None` if it has to be rehearsed."""
+        kept = self._cache / f"{self.kind()}.json"
+        try:
+            answer, age = read_record(kept, Answer), time.time() - kept.stat().st_mtime
+        except (RecordError, OSError):
+            return None
+        expected = self._expect(answer)
+        is_short = expected.film > 0 and expected.seconds <= _SHORT
+        return expected if is_short and 0 <= age <= _REMEMBERED else None
 
     def key(self) -> str:
         """What a rehearsal depends on, hashed: the request, the film, models, environments and the code itself."""
+        return self._hashed(self.job.source_language, self.job.media_identity, asdict(self.job.options))
+
+    def kind(self) -> str:
+        """What a rehearsal finds out about the machine depends on, hashed: the same without the film."""
+        of_the_film = {"audio_track": "", "start_time": 0.0, "end_time": None}
+        return self._hashed("", "", asdict(self.job.options) | of_the_film)
+
+    def _hashed(self, language: str, film: str, options: dict[str, object]) -> str:
         environments = {Path(sys.prefix)}
         for step in self.workflow.steps:
             environments |= {
                 self.environments / name for name in step.stage.packages(self.job.options) if name != "core"
             }
         facts = {
-            "job": [self.job.workflow, self.job.source_language, self.job.media_identity, asdict(self.job.options)],
+            "job": [self.job.workflow, language, film, options],
             "models": {name: self.models.spec(name).digest for name in self._model_names()},
             "environments": sorted(stamp(venv) for venv in environments),
             "code": stamp_of(Path(stemscribe.__file__).parent),
@@ -143,14 +173,14 @@ class Rehearsal:
     def _cache(self) -> Path:
         return self.folder.path.parent / CACHE
 
-    def _keep(self, path: Path, expected: Expectation) -> None:
+    def _keep(self, path: Path, found: Expectation | Answer) -> None:
         if path.parent.is_symlink():  # out/ may be shared, and this name is known to everybody
             return
         try:
             path.parent.mkdir(exist_ok=True)
         except OSError as error:
             raise storage_error(path, error) from error
-        write_record(path, expected)
+        write_record(path, found)
         with suppress(OSError):  # another process may be tidying up as well
             for old in sorted(self._cache.glob("*.json"), key=lambda one: one.stat().st_mtime)[:-KEPT]:
                 old.unlink(missing_ok=True)

@@ -120,7 +120,7 @@ def _check_receipt(
         )
     _check_inputs(name, depended, made, unmade)
     _check_without(name, depended, {one for one in step.stage.inputs if one in optional and one in made})
-    _check_options(name, depended, job)
+    _check_options(name, step.stage.version, depended, job)
     outputs = {artefact.name for artefact in step.stage.outputs(job.options)} - set(optional)
     missing = outputs - {one.name for one in record.artefacts}
     if missing and depended.version == step.stage.version:  # another one may have made other files
@@ -150,15 +150,20 @@ def _check_without(name: str, depended: Dependencies, there: Collection[str]) ->
         raise NotAsRecorded(f"{name} was made without {', '.join(without)}, which there is of this film.", hint=AGAIN)
 
 
-def _check_options(name: str, depended: Dependencies, job: Job) -> None:
+def _check_options(name: str, version: int, depended: Dependencies, job: Job) -> None:
+    if depended.version == version:  # what was asked meant something else to another version
+        _check_each_option(name, depended, job)
+    if depended.film not in ("", job.media_identity):
+        raise NotAsRecorded(f"{name} was made from another film than job.json asks for.", hint=AGAIN)
+
+
+def _check_each_option(name: str, depended: Dependencies, job: Job) -> None:
     for key, used in depended.options.items():
         if (asked := option(job, key)) != used:
             raise NotAsRecorded(
                 f"{name} was made with {key} = {used!r}, and job.json asks for {asked!r}.",
                 hint="job.json is never changed after prepare. Run the job again to make what it asks for now.",
             )
-    if depended.film not in ("", job.media_identity):
-        raise NotAsRecorded(f"{name} was made from another film than job.json asks for.", hint=AGAIN)
 
 
 def _check_environments(name: str, receipt: Receipt, environments: Path) -> Iterator[Checked]:
@@ -254,7 +259,8 @@ def _judged(again: OneWindow | None, record: StageRecord) -> Checked:
     if again.exact:
         return Checked(subject, True, "was separated again: the same, bit for bit")
     then = record.receipt.machine if record.receipt else None
-    same_machine = then == this_machine() and again.runtime[0] == again.runtime[1]
+    by_this_version = record.receipt is None or record.receipt.dependencies.version == SourceSeparation.version
+    same_machine = then == this_machine() and again.runtime[0] == again.runtime[1] and by_this_version
     if same_machine or again.snr_db < _AGREEMENT_DB:
         raise NotAsRecorded(
             f"{subject[:1].upper()}{subject[1:]} was separated again, and the stems hold something else"
@@ -262,5 +268,5 @@ def _judged(again: OneWindow | None, record: StageRecord) -> Checked:
             hint="The stems are not what this model makes of this mix. Run the job again with --no-cache, or"
             " `stemscribe reproduce`.",
         )
-    how = "on another machine" if again.runtime[0] == again.runtime[1] else f"by {again.runtime[0]}"
+    how = "elsewhere, or otherwise" if again.runtime[0] == again.runtime[1] else f"by {again.runtime[0]}"
     return Checked(subject, True, f"was separated again {how}: {again.snr_db:.0f} dB SNR")

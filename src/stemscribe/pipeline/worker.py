@@ -75,21 +75,21 @@ class _Watch:
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
-        self._stage, self._began, self._first = "", 0.0, 0.0
+        self._work, self._began, self._first = ("", ""), 0.0, 0.0
         self._earlier: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StageProgressed):
             self._progressed(event)
         elif isinstance(event, StageStarted):
-            self._stage, self._earlier = "", dict(self._answer.pace)
+            self._work, self._earlier = ("", ""), dict(self._answer.pace)
         elif isinstance(event, StageFailed):
             self._answer.failed_stage = event.stage
 
     def _progressed(self, event: StageProgressed) -> None:
         progress, now = event.progress, time.monotonic()
-        if event.stage != self._stage:
-            self._stage, self._began, self._first = event.stage, now, progress.done
+        if (event.stage, progress.unit) != self._work:
+            self._work, self._began, self._first = (event.stage, progress.unit), now, progress.done
         elif progress.done > self._first:
             pace = (now - self._began) / (progress.done - self._first)
             self._answer.pace[progress.unit] = self._earlier.get(progress.unit, 0.0) + pace

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,11 +103,16 @@ def write_stems(journal: Journal, layout: Layout, read_mix: ReadMix, files: Stem
             )
             for name, path in files.paths.items()
         }
+        threads = stack.enter_context(ThreadPoolExecutor(len(writers)))  # libsndfile needs no interpreter meanwhile
+
+        def write(name: str, block: Array) -> None:
+            writers[name].write(at_file_level(block, gains[name], files.clip_mode))
+            if peaks[name] * gains[name] > files.highest:
+                cut_off[name] += int(np.count_nonzero(np.abs(block) * gains[name] > files.highest))
+
         for _, stems in stem_blocks(journal, layout, read_mix):
-            for name, writer in writers.items():
-                writer.write(at_file_level(stems[name], gains[name], files.clip_mode))
-                if peaks[name] * gains[name] > files.highest:
-                    cut_off[name] += int(np.count_nonzero(np.abs(stems[name]) * gains[name] > files.highest))
+            for done in [threads.submit(write, name, stems[name]) for name in writers]:
+                done.result()
     return {name: WrittenStem(peaks[name], gains[name], cut_off[name]) for name in peaks}
 
 

@@ -45,6 +45,7 @@ class Layout:
     stems: tuple[str, ...]
     channels: int
     runtime: str = ""
+    gate: str = ""  # a hash of how windows were treated, where not all of them were separated
 
     def payload_frames(self, window: Window) -> tuple[int, int]:
         """How many finished frames, and how many frames of tail, a window's payload has."""

@@ -13,19 +13,22 @@ and written: as soon as it can be, not at the end. Random shifts are left out: t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stemscribe.arrays import Array
+from stemscribe.choices import Quality
 from stemscribe.separation.base import Separator
 from stemscribe.separation.checks import HARD, Doubt, Estimate, examine, is_hard, silenced
+from stemscribe.separation.gate import Treatment
 from stemscribe.separation.journal import Journal
 from stemscribe.separation.overlap_add import OverlapAdd
 from stemscribe.separation.windows import Window, WindowPlan
 
-OVERLAP = 0.25
+OVERLAPS: dict[Quality, float] = {"exact": 0.25, "balanced": 0.1, "fast": 0.03}
+"""The share of a window that it has in common with the next one; the first is Demucs' own."""
 _EPSILON = 1e-8  # keeps silence finite
 
 ReadMix = Callable[[int, int], Array]
@@ -53,7 +56,11 @@ class Normalisation:
         return level
 
 
-def plan_for(separator: Separator, total_frames: int, overlap: float = OVERLAP) -> WindowPlan:
+AS_IT_IS = Normalisation(0.0, 1.0)
+"""For models that want the mix at the film's own level."""
+
+
+def plan_for(separator: Separator, total_frames: int, overlap: float = OVERLAPS["exact"]) -> WindowPlan:
     """Demucs' windows for a file: the stride is rounded down to whole frames."""
     stride = int((1 - overlap) * separator.window_frames)
     return WindowPlan(total_frames, separator.window_frames, separator.window_frames - stride)
@@ -78,7 +85,12 @@ class Separated:
 
 
 def separate(
-    read_mix: ReadMix, separator: Separator, plan: WindowPlan, level: Normalisation, journal: Journal
+    read_mix: ReadMix,
+    separator: Separator,
+    plan: WindowPlan,
+    level: Normalisation,
+    journal: Journal,
+    treated: Sequence[Treatment] = (),
 ) -> Iterator[Window]:
     """Separate every window that is not committed yet, and commit it.
 
@@ -88,23 +100,30 @@ def separate(
         plan: the windows of the file.
         level: of the whole mix.
         journal: where windows are committed; it knows where to go on.
+        treated: how each window is treated; none stands for all of them separated. Others than `separated` are for
+            separators that give one stem.
 
     Yields:
         Each window once it is committed; the caller may report it, or stop.
     """
-    for one in _separated(read_mix, separator, plan, level, journal.committed, journal.tail):
+    for one in _separated(read_mix, separator, plan, level, treated, journal.committed, journal.tail):
         journal.commit(one.window, one.finished, one.tail, one.doubts, one.healed)
         yield one.window
 
 
 def separate_again(
-    read_mix: ReadMix, separator: Separator, plan: WindowPlan, level: Normalisation, index: int
+    read_mix: ReadMix,
+    separator: Separator,
+    plan: WindowPlan,
+    level: Normalisation,
+    index: int,
+    treated: Sequence[Treatment] = (),
 ) -> Separated:
     """One window by itself, bit for bit as it is in the whole film's: what a finished stem can be checked against.
 
     The one before takes part where both overlap, and no other does: so two windows are separated.
     """
-    both = _separated(read_mix, separator, plan, level, max(0, index - 1))
+    both = _separated(read_mix, separator, plan, level, treated, max(0, index - 1))
     return next(one for one in both if one.window.index == index)
 
 
@@ -113,6 +132,7 @@ def _separated(
     separator: Separator,
     plan: WindowPlan,
     level: Normalisation,
+    treated: Sequence[Treatment],
     first: int,
     tail: Array | None = None,
 ) -> Iterator[Separated]:
@@ -125,10 +145,25 @@ def _separated(
         seen = np.zeros((separator.channels, plan.window_frames), np.float32)
         seen[:, inside] = level.apply(read_mix(start + inside.start, start + inside.stop))
         own = slice(window.start - start, window.stop - start)
-        believed = _believed(separator, seen, own, window, overlap_add.foretold, level.silence)
+        if _treatment(treated, window.index) == "separated":
+            # What the window before says of these frames is only worth a comparison if the model said it.
+            is_foretold = window.index > 0 and _treatment(treated, window.index - 1) == "separated"
+            foretold = overlap_add.foretold if is_foretold else None
+            believed = _believed(separator, seen, own, window, foretold, level.silence)
+        else:
+            believed = _Believed(_without_model(seen[:, own], _treatment(treated, window.index), level.silence), ())
         finished = overlap_add.add(window, believed.sound)
         assert overlap_add.tail is not None
         yield Separated(window, level.undo(finished), overlap_add.tail, believed.doubts, believed.healed)
+
+
+def _treatment(treated: Sequence[Treatment], index: int) -> Treatment:
+    return treated[index] if treated else "separated"
+
+
+def _without_model(mix: Array, treatment: Treatment, silence: float) -> Array:
+    """The only stem of a window that needs no model, `[1, channels, frames]`: all of the mix, or nothing."""
+    return mix[None] if treatment == "passed" else np.full((1, *mix.shape), silence, np.float32)
 
 
 @dataclass(frozen=True)

@@ -113,24 +113,26 @@ class SpeechDetector:
         self._graph = load_graph(folder / MODEL_FILE, Runtime("onnxruntime", "cpu"), threads=1)
 
     def hear(self, blocks: Iterable[Array]) -> Iterator[tuple[Array, Array]]:
-        """Probabilities of speech and levels in dBFS, `[hops]` each, as blocks come in.
+        """Probabilities of speech, `[hops]`, and levels in dBFS, `[channels, hops]`, as blocks come in.
 
         Args:
-            blocks: mono sound at 16 kHz, `[1, frames]`; the last hop is filled up with silence.
+            blocks: sound at 16 kHz, `[channels, frames]`, of which the first channel is listened to, and of the others
+                only the level is wanted; the last hop is filled up with silence.
         """
         state = np.zeros((1, 1, 128), np.float32)
         cell = np.zeros((1, 1, 128), np.float32)
         before = np.zeros((1, _CONTEXT_FRAMES), np.float32)
         for hops in _in_hops(blocks):
-            context = np.concatenate([before, hops[:-1, -_CONTEXT_FRAMES:]])
-            before = hops[-1:, -_CONTEXT_FRAMES:]
-            seen = np.concatenate([context, hops], axis=1)
+            heard = hops[0]
+            context = np.concatenate([before, heard[:-1, -_CONTEXT_FRAMES:]])
+            before = heard[-1:, -_CONTEXT_FRAMES:]
+            seen = np.concatenate([context, heard], axis=1)
             speech, state, cell = self._graph.run({"input": seen, "h": state, "c": cell})
             yield speech.reshape(-1), level_db(hops)
 
 
 def level_db(hops: Array) -> Array:
-    """The level of each row in dBFS, never below −100."""
+    """The level along the last axis in dBFS, never below −100."""
     power = np.mean(np.square(hops), axis=-1)
     level: Array = 10 * np.log10(np.maximum(power, 10 ** (_SILENCE_DB / 10))).astype(np.float32)
     return level
@@ -157,20 +159,20 @@ def detect(
     for path, blocks in zip(files, heard.values(), strict=True):
         with path.open("wb") as file:
             for speech, level in detector.hear(blocks):
-                facts = np.empty(len(level), _FACTS)
-                facts["speech"], facts["level"] = speech, level
+                facts = np.empty(len(speech), _FACTS)
+                facts["speech"], facts["level"] = speech, level[0]
                 file.write(facts.tobytes())
     return RecordedActivity(*files)
 
 
 def _in_hops(blocks: Iterable[Array]) -> Iterator[Array]:
-    """Blocks of any length as rows of one hop, `[hops, 512]`."""
-    rest = np.zeros(0, np.float32)
+    """Blocks of any length as rows of one hop, `[channels, hops, 512]`."""
+    rest: Array | None = None
     for block in blocks:
-        samples = np.concatenate([rest, block[0]])
-        whole = len(samples) // HOP_FRAMES * HOP_FRAMES
+        samples = block if rest is None else np.concatenate([rest, block], axis=-1)
+        whole = samples.shape[-1] // HOP_FRAMES * HOP_FRAMES
         if whole:
-            yield samples[:whole].reshape(-1, HOP_FRAMES)
-        rest = samples[whole:]
-    if rest.size:
-        yield np.pad(rest, (0, HOP_FRAMES - rest.size))[None]
+            yield samples[:, :whole].reshape(len(samples), -1, HOP_FRAMES)
+        rest = samples[:, whole:]
+    if rest is not None and rest.size:
+        yield np.pad(rest, ((0, 0), (0, HOP_FRAMES - rest.shape[-1])))[:, None]

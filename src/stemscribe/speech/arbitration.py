@@ -25,7 +25,7 @@ from stemscribe.timebase import Seconds
 from stemscribe.transcript import Audio, Region, Segment, Word
 
 Hearings = Mapping[Audio, Sequence[Segment]]
-_FROM_VOCALS: tuple[Audio, ...] = ("vocals", "blend-10", "blend-20", "blend-35")
+_FROM_VOCALS: tuple[Audio, ...] = ("vocals", "blend-20", "blend-10", "blend-35")
 _LOOSE: Seconds = 0.5  # the detector goes on this long after the last word, or nearly
 
 
@@ -38,7 +38,8 @@ class ArbitrationRules:
         unwritten: so is one that has no word for so much certain speech.
         unsure: a first hearing with an average log probability below this is heard again.
         silent: so is one with more than this share of its words where the vocals are silent.
-        others: what is listened to then.
+        others: what is listened to then, in this order,
+        enough: until so many of them have heard the very same words.
         pause: of this length, and without a word in any hearing, parts two stretches.
         confidence: what a unit of log probability of a word counts against the share of words that differ.
         unheard: the log probability that stands for having heard nothing.
@@ -49,6 +50,7 @@ class ArbitrationRules:
     unsure: float = -0.5
     silent: float = 0.2
     others: tuple[Audio, ...] = _FROM_VOCALS
+    enough: int = 2
     pause: Seconds = 0.3
     confidence: float = 0.3
     unheard: float = -2.5
@@ -90,6 +92,12 @@ class Stretch:
         return self.scores[0]
 
 
+def drowned(sound: Sound, rules: ArbitrationRules = ArbitrationRules()) -> str:
+    """Why it is of no use to hear a region in the mix; empty where the voices stand out of it."""
+    clear = sound.voices_over_music_db
+    return f"voices only {clear:.0f} dB over everything else" if clear < rules.clear_db else ""
+
+
 def worth_another(
     sound: Sound,
     audio: Audio,
@@ -109,9 +117,8 @@ def worth_another(
         rules: when to listen again.
         doubt: when a text is not believed.
     """
-    clear = sound.voices_over_music_db
-    if audio == "mix" and clear < rules.clear_db:
-        return f"voices only {clear:.0f} dB over everything else"
+    if audio == "mix" and (reason := drowned(sound, rules)):
+        return reason
     if audio == "centre" and not first:
         return "nothing heard in the centre"
     surest = min((segment.average_log_probability or 0.0 for segment in first), default=0.0)
@@ -128,6 +135,12 @@ def worth_another(
     if unwritten > rules.unwritten:
         return f"{unwritten:.1f} s of certain speech without a word in the {audio}"
     return ""
+
+
+def agreed(hearings: Hearings, rules: ArbitrationRules = ArbitrationRules()) -> bool:
+    """Whether so many hearings have heard the very same words that another one could hardly outvote them."""
+    texts = [plain_words("".join(word.text for word in _words(found))) for found in hearings.values()]
+    return any(text and texts.count(text) >= rules.enough for text in texts)
 
 
 def arbitrate(hearings: Hearings, rules: ArbitrationRules = ArbitrationRules()) -> tuple[Stretch, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from stemscribe.choices import AsrAudio
-from stemscribe.speech.arbitration import ArbitrationRules, Stretch, arbitrate, chosen, worth_another
+from stemscribe.speech.arbitration import ArbitrationRules, Stretch, agreed, arbitrate, chosen, drowned, worth_another
 from stemscribe.speech.doubts import DoubtRules, doubts, plain_words, repeats_itself
 from stemscribe.speech.faster_whisper import Listening
 from stemscribe.speech.recognition import Dropped, Heard, Hearing, within
@@ -139,20 +139,36 @@ class _Attention:
         if asked != "auto":
             return {_FIXED[asked]: self._in_script(_FIXED[asked], "as asked")}
         start: Audio = "mix" if self._sound.centre is None else "centre"
+        rules = self._rules.arbitration
+        if start == "mix" and (reason := drowned(self._sound, rules)):
+            # The mix would have no vote: the blends know what it knows. What nobody else has heard is not to be lost.
+            hearings = self._in_others(reason)
+            return hearings if any(hearings.values()) else {start: self._in_script(start, "nothing heard elsewhere")}
         first = self._in_script(start, f"the {start} first")
-        reason = worth_another(
-            self._sound, start, first, self._speech, self._rules.arbitration, doubt=self._rules.doubt
-        )
+        reason = worth_another(self._sound, start, first, self._speech, rules, doubt=self._rules.doubt)
         if not reason:
             level = f"voices {self._sound.voices_over_music_db:.0f} dB over everything else"
             why = f"clear in the mix: {level}" if start == "mix" else "clear in the centre channel"
             next(attempt for attempt in self.attempts if attempt.is_used).why = why
             return {start: first}
-        hearings = {audio: self._in_script(audio, reason) for audio in self._rules.arbitration.others}
+        hearings = self._in_others(reason)
         if start == "centre":
             hearings["centre"] = first
-        # The mix has no vote: the blends know what it knows. But what nobody else has heard at all is not to be lost.
         return hearings if any(hearings.values()) else {start: first}
+
+    def _in_others(self, reason: str) -> dict[Audio, list[Segment]]:
+        """The region in what separation has made of it, in one form after another until they agree."""
+        hearings: dict[Audio, list[Segment]] = {}
+        for audio in self._rules.arbitration.others:
+            hearings[audio] = self._in_script(audio, reason)
+            if agreed(hearings, self._rules.arbitration) and not self._is_doubted(hearings):
+                break
+        return hearings
+
+    def _is_doubted(self, hearings: Mapping[Audio, Sequence[Segment]]) -> bool:
+        """Whether there is anything that a further hearing might clear up."""
+        found = [segment for segments in hearings.values() for segment in segments]
+        return not _is_beyond_doubt(found, self._sound, self._speech, self._rules)
 
     def again(self, audio: Audio) -> list[Segment]:
         """The region in an audio by a decoder that cannot go round in a loop."""

@@ -222,7 +222,7 @@ class Detector:
     def hear(self, blocks: Iterator[Array]) -> Iterator[tuple[Array, Array]]:
         for block in blocks:
             hops = block[0][: block.shape[1] // 512 * 512].reshape(-1, 512)
-            yield np.ones(len(hops), np.float32), level_db(hops)
+            yield np.ones(len(hops), np.float32), level_db(hops)[None]
 
 
 @pytest.fixture
@@ -231,12 +231,12 @@ def prepare(
 ) -> Callable[[str], JobFolder]:
     """Makes jobs of one film, in whose runs all models are arithmetic."""
     separator = FakeSeparator(gains=(0.9,), window_frames=RATE)
-    monkeypatch.setattr(source_separation, "HTDemucsOnnx", lambda *arguments, **options: separator)
+    monkeypatch.setattr(source_separation, "open_onnx", lambda *arguments, **options: separator)
     monkeypatch.setattr(speech_detection, "SpeechDetector", Detector)
     monkeypatch.setattr(asr, "FasterWhisper", words)
     monkeypatch.setattr(ModelStore, "fetch", lambda store, name: tmp_path)
     film = write_film(tmp_path / "film.wav", [(noise(6 * RATE), "deu")], rate=RATE)
-    options = Options(engine="onnx", device="cpu")
+    options = Options(engine="onnx", device="cpu", gate="off")
 
     def made(workflow: str) -> JobFolder:
         return create(tmp_path / "out", Job("", str(film), identity(film), workflow, "de", "", "", options))

@@ -47,7 +47,7 @@ class Asr:
     """Recognises speech region by region with Whisper; each region is safe as soon as it is heard."""
 
     name = "asr"
-    version = 3
+    version = 4
     depends_on = ("source_language", "model", "asr_audio", "script", "device", "threads")
     parameters: ClassVar[dict[str, object]] = {
         "beam_size": Listening.beam_size,

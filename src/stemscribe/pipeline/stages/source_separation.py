@@ -7,9 +7,10 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,11 +26,13 @@ from stemscribe.errors import ModelError, StageError, StorageError
 from stemscribe.jobs.job import Options
 from stemscribe.pipeline.engines import STEMS, require_environment
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
+from stemscribe.pipeline.stages.look import LOOKERS, is_gated, look
 from stemscribe.records import read_record, write_record
 from stemscribe.separation.base import Separator
 from stemscribe.separation.checks import WORDS, Doubt, summary
 from stemscribe.separation.engines.demucs_torch import DemucsTorch
-from stemscribe.separation.engines.htdemucs_onnx import CHANNELS, HTDemucsOnnx
+from stemscribe.separation.engines.htdemucs_onnx import CHANNELS
+from stemscribe.separation.engines.onnx import open_onnx
 from stemscribe.separation.finish import (
     ACCOMPANIMENT,
     VOCALS,
@@ -39,9 +42,18 @@ from stemscribe.separation.finish import (
     with_accompaniment,
     write_stems,
 )
+from stemscribe.separation.gate import GateRules, Treated, Treatment, in_runs, out_of_runs, treatments
 from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.proof import Proof, prove
-from stemscribe.separation.stream import OVERLAP, Normalisation, ReadMix, plan_for, separate, separate_again
+from stemscribe.separation.stream import (
+    AS_IT_IS,
+    OVERLAPS,
+    Normalisation,
+    ReadMix,
+    plan_for,
+    separate,
+    separate_again,
+)
 from stemscribe.timebase import Seconds, to_seconds
 from stemscribe.wording import readable
 
@@ -56,6 +68,8 @@ class SeparationRecord:
 
     Attributes:
         stems: each one's `peak` as separated, and the `gain` it was written at.
+        gate: how the windows were treated, those in a row that were treated alike together; empty where none was left
+            out unseen.
         cut_off: by stem, how many samples exceeded what the file was to hold.
         doubts: what cannot be right, window by window; what was not usable is silent in the stems.
         healed: what was doubtful in windows that came out well when they were separated once more.
@@ -70,6 +84,7 @@ class SeparationRecord:
     window_frames: int
     overlap_frames: int
     stems: dict[str, dict[str, float]]
+    gate: tuple[Treated, ...] = ()
     cut_off: dict[str, int] = field(default_factory=dict)
     doubts: tuple[Doubt, ...] = ()
     healed: tuple[Doubt, ...] = ()
@@ -80,10 +95,12 @@ class SourceSeparation:
     """Separates the voices from everything else with Demucs, window by window."""
 
     name = "source_separation"
-    version = 1
+    version = 2
     depends_on = (
         "engine",
         "separation_model",
+        "gate",
+        "quality",
         "stems",
         "stem_format",
         "stem_subtype",
@@ -91,13 +108,16 @@ class SourceSeparation:
         "device",
         "threads",
     )
-    parameters: ClassVar[dict[str, object]] = {"overlap": OVERLAP}
+    parameters: ClassVar[dict[str, object]] = {"overlap": OVERLAPS, "gate": asdict(GateRules())}
     inputs = ("mix", "mix_info")
 
     def packages(self, options: Options) -> dict[str, tuple[str, ...]]:
         if options.engine == "torch":
-            return {"core": ("numpy", "soundfile"), DEMUCS: ("torch", "demucs", "numpy", "julius", "openunmix")}
-        return {"core": ("numpy", "openvino", "onnxruntime", "onnxruntime-gpu", "soundfile")}
+            return {
+                "core": ("numpy", "openvino", "onnxruntime", "soundfile", "soxr"),
+                DEMUCS: ("torch", "demucs", "numpy", "julius", "openunmix"),
+            }
+        return {"core": ("numpy", "openvino", "onnxruntime", "onnxruntime-gpu", "soundfile", "soxr")}
 
     def outputs(self, options: Options) -> tuple[Artefact, ...]:
         names = (VOCALS, ACCOMPANIMENT) if options.stems == "two" else STEMS[options.stems]
@@ -108,7 +128,7 @@ class SourceSeparation:
         return (*files, Artefact("separation", "separation.json"))
 
     def models(self, options: Options) -> tuple[str, ...]:
-        return (options.separation_model,)
+        return (options.separation_model, *(LOOKERS if is_gated(options) else ()))
 
     def run(self, context: StageContext) -> None:
         options = context.options
@@ -118,10 +138,11 @@ class SourceSeparation:
         files = StemFiles(paths, info.sample_rate, options.stem_format, options.stem_subtype, options.clip_mode)
         with AudioSource(context.inputs["mix"], gain=info.gain) as mix, ExitStack() as stack:
             with _separator(context) as separator:
-                layout = _layout(separator, info)
+                treated = _treated(context, separator, mix, info)
+                layout = _layout(separator, info, options, treated)
                 journal = stack.enter_context(Journal(_journal_folder(context, layout), layout))
                 _check_space(context, layout, journal)
-                _separate_all(context, separator, mix, info, layout, journal)
+                _separate_all(context, separator, mix, info, layout, journal, treated)
             _judge(context, journal)
             read_mix = _telling(mix.read, lambda: _report(context, layout, info, len(layout.plan)))
             stems = write_stems(journal, layout, read_mix, files)
@@ -137,6 +158,7 @@ class SourceSeparation:
             window_frames=layout.plan.window_frames,
             overlap_frames=layout.plan.overlap_frames,
             stems={name: {"peak": stem.peak, "gain": stem.gain} for name, stem in stems.items()},
+            gate=tuple(in_runs(layout.plan, info.sample_rate, treated)) if treated else (),
             cut_off={name: stem.cut_off for name, stem in stems.items()},
             doubts=doubts,
             healed=journal.healed,
@@ -182,9 +204,10 @@ def separate_one_again(context: StageContext, pick: Callable[[int], int]) -> One
         return None
     paths = {name: path for name, path in context.outputs.items() if name != "separation"}
     with AudioSource(context.inputs["mix"], gain=info.gain) as mix, _separator(context) as separator:
-        layout = _layout(separator, info)
-        level = Normalisation(info.mean, info.std)
-        again = separate_again(mix.read, separator, layout.plan, level, pick(len(layout.plan)))
+        treated = out_of_runs(record.gate)
+        layout = _layout(separator, info, options, treated)
+        level = _level(separator, info)
+        again = separate_again(mix.read, separator, layout.plan, level, pick(len(layout.plan)), treated)
         window = again.window
         stems = with_accompaniment(layout, mix.read, window, again.finished)
     rounded = rounding(options.stem_format, options.stem_subtype)
@@ -215,10 +238,35 @@ def _separator(context: StageContext) -> Iterator[Separator]:
         with DemucsTorch(python, folder, stems=stems, device=options.device, threads=options.threads) as separator:
             yield separator
     else:
-        yield HTDemucsOnnx(folder, stems=stems, device=options.device, threads=options.threads)
+        yield open_onnx(folder, stems=stems, device=options.device, threads=options.threads)
 
 
-def _layout(separator: Separator, info: MixInfo) -> Layout:
+def _treated(context: StageContext, separator: Separator, mix: AudioSource, info: MixInfo) -> tuple[Treatment, ...]:
+    """How each window is to be treated; empty where all of them are to be separated, because nobody has looked.
+
+    In a rehearsal they are all separated after the look: nothing may be left untried.
+    """
+    if not is_gated(context.options) or not info.frames:
+        return ()
+    plan = plan_for(separator, info.frames, OVERLAPS[context.options.quality])
+    treated: list[Treatment] = treatments(plan, info.sample_rate, look(context, mix))
+    if context.rehearsal:
+        treated = ["separated"] * len(plan)
+    counts = Counter(treated)
+    log.info(
+        "%.0f %% of windows need to be separated; in %d there is no voice, and in %d nothing else",
+        100 * counts["separated"] / max(len(plan), 1),
+        counts["silent"],
+        counts["passed"],
+    )
+    return tuple(treated)
+
+
+def _level(separator: Separator, info: MixInfo) -> Normalisation:
+    return Normalisation(info.mean, info.std) if separator.normalised else AS_IT_IS
+
+
+def _layout(separator: Separator, info: MixInfo, options: Options, treated: Sequence[Treatment]) -> Layout:
     """The journal's layout, once it is clear that the model was made for this kind of sound."""
     if separator.sample_rate != info.sample_rate or separator.channels != CHANNELS:
         raise ModelError(
@@ -226,14 +274,15 @@ def _layout(separator: Separator, info: MixInfo) -> Layout:
             f" {info.sample_rate} Hz.",
             hint="Choose another --separation-model.",
         )
-    plan = plan_for(separator, info.frames)
-    return Layout(plan, separator.stems, separator.channels, separator.runtime)
+    plan = plan_for(separator, info.frames, OVERLAPS[options.quality])
+    gate = hashlib.sha256(" ".join(treated).encode()).hexdigest() if treated else ""
+    return Layout(plan, separator.stems, separator.channels, separator.runtime, gate)
 
 
 def _journal_folder(context: StageContext, layout: Layout) -> Path:
     """Where the windows of this separation are committed; those that another device computed stay beside them."""
     folder = context.scratch / hashlib.sha256(layout.heading()).hexdigest()[:8]
-    if not folder.exists() and any(context.scratch.iterdir()):
+    if not folder.exists() and any(path.is_dir() for path in context.scratch.iterdir()):
         log.warning(
             "what was separated before was not computed by %s: it begins anew; what there is stays until it is done",
             layout.runtime,
@@ -256,18 +305,25 @@ def _check_space(context: StageContext, layout: Layout, journal: Journal) -> Non
 
 
 def _separate_all(
-    context: StageContext, separator: Separator, mix: AudioSource, info: MixInfo, layout: Layout, journal: Journal
+    context: StageContext,
+    separator: Separator,
+    mix: AudioSource,
+    info: MixInfo,
+    layout: Layout,
+    journal: Journal,
+    treated: Sequence[Treatment],
 ) -> None:
     """Separate what is not committed yet, and tell how fast that went."""
     log.info("Processing audio with Demucs...")
     done_before = journal.committed
-    if done_before < len(layout.plan):
+    to_do = range(done_before, len(layout.plan))
+    if any(not treated or treated[index] == "separated" for index in to_do):
         separator.load()
     started = time.monotonic()
     _report(context, layout, info, done_before)
-    for window in separate(mix.read, separator, layout.plan, Normalisation(info.mean, info.std), journal):
+    for window in separate(mix.read, separator, layout.plan, _level(separator, info), journal, treated):
         _report(context, layout, info, window.index + 1)
-    if done_before < len(layout.plan):
+    if to_do:
         seconds = max(time.monotonic() - started, 1e-9)
         film = (info.frames - layout.plan[done_before].start) / info.sample_rate
         log.info("separated %.1f s in %.1f s with %s (%.2fx)", film, seconds, separator.runtime, film / seconds)

@@ -1,0 +1,96 @@
+"""The cheap look at a film that tells where the separation model is needed: what a rough separation leaves to be heard.
+
+It costs a twentieth of what the model does. Once it is complete it is kept beside the journal, so that a run that is
+resumed decides as the first one did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from stemscribe.arrays import Array
+from stemscribe.audio.resample import Resampler
+from stemscribe.audio.source import AudioSource, to_mono
+from stemscribe.jobs.job import Options
+from stemscribe.pipeline.stage import Progress, StageContext
+from stemscribe.records import replacing
+from stemscribe.separation.base import Separator
+from stemscribe.separation.engines.spleeter_onnx import SpleeterOnnx
+from stemscribe.separation.gate import Evidence
+from stemscribe.separation.windows import WindowPlan
+from stemscribe.speech.activity import HOP, SAMPLE_RATE, SpeechDetector
+from stemscribe.timebase import to_seconds
+
+log = logging.getLogger(__name__)
+
+ROUGH, DETECTOR = LOOKERS = ("spleeter", "silero-vad")
+"""The models that take part: what separates roughly, and what hears speech."""
+
+
+def is_gated(options: Options) -> bool:
+    """Whether a look is taken: what drums are, nobody can say beforehand, and the rough model needs none for itself."""
+    return options.gate == "auto" and options.stems == "two" and options.separation_model != ROUGH
+
+
+def look(context: StageContext, mix: AudioSource) -> Evidence:
+    """What there is to decide by; what was found by an earlier run of the job is not looked for again.
+
+    Args:
+        context: of a stage that asks for the models.
+        mix: the film's sound at its own level.
+
+    Raises:
+        StorageError: the disk is full or cannot be written.
+    """
+    rough = SpleeterOnnx(context.models[ROUGH], stems=("vocals",), device="cpu", threads=context.options.threads)
+    key = f"{mix.frames} {rough.window_frames} {rough.runtime}"
+    kept = context.scratch / f"look-{hashlib.sha256(key.encode()).hexdigest()[:8]}.npy"
+    if not kept.exists():
+        started = time.monotonic()
+        film = to_seconds(mix.frames, mix.sample_rate)
+
+        def seen(frames: int) -> None:
+            done = min(to_seconds(frames, mix.sample_rate), film)
+            context.progress(Progress(done, film, "s", done))
+
+        facts = _found(mix, rough, lambda: SpeechDetector(context.models[DETECTOR]), seen)
+        with replacing(kept) as temporary, temporary.open("wb") as file:
+            np.save(file, facts)
+        log.info("looked for voices in %.1f s in %.1f s with %s", film, time.monotonic() - started, rough.runtime)
+    return Evidence(HOP, *np.load(kept))
+
+
+def _found(
+    mix: AudioSource, rough: Separator, detector: Callable[[], SpeechDetector], seen: Callable[[int], None]
+) -> Array:
+    """All facts of each hop, `[facts, hops]`."""
+    seen(0)
+    mix_speech, (mix_db,) = _heard(detector(), mix.mono_blocks(SAMPLE_RATE), 1)
+    vocals_speech, (vocals_db, others_db) = _heard(detector(), _parts(mix, rough, seen), 2)
+    facts = (mix_speech, vocals_speech, mix_db, vocals_db, others_db)
+    hops = min(len(fact) for fact in facts)
+    return np.stack([fact[:hops] for fact in facts])
+
+
+def _heard(detector: SpeechDetector, blocks: Iterator[Array], channels: int) -> tuple[Array, Array]:
+    """Probabilities, `[hops]`, and levels, `[channels, hops]`, of a whole stream."""
+    nothing = (np.zeros(0, np.float32), np.zeros((channels, 0), np.float32))  # of a frame, at 16 kHz, none is left
+    speech, levels = zip(nothing, *detector.hear(blocks), strict=True)
+    return np.concatenate(speech), np.concatenate(levels, axis=-1)
+
+
+def _parts(mix: AudioSource, rough: Separator, seen: Callable[[int], None]) -> Iterator[Array]:
+    """The rough vocals and everything else, both mono at 16 kHz, `[2, frames]`."""
+    resampler = Resampler(mix.sample_rate, SAMPLE_RATE, 2)
+    for window in WindowPlan(mix.frames, rough.window_frames, 0):
+        block = mix.read(window.start, window.start + rough.window_frames)
+        vocals = rough.separate(block)[0]
+        parts = np.concatenate([to_mono(vocals), to_mono(block - vocals)])[:, : window.frames]
+        yield resampler.push(parts)
+        seen(window.stop)
+    yield resampler.push(np.zeros((2, 0), np.float32), last=True)
