@@ -21,9 +21,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import soundfile
+from benchmarks.sounds import RATE, decoded, recordings, rms
 from platformdirs import user_cache_path
 
-from stemscribe.audio.decode import TrackDecoder
 from stemscribe.audio.level import LevelMeter
 from stemscribe.audio.resample import Resampler
 from stemscribe.evaluation.words import word_errors
@@ -38,11 +38,9 @@ from stemscribe.speech.sound import SAMPLE_RATE, Sound
 from stemscribe.transcript import Audio, Segment
 
 MODELS = Path(os.environ.get("STEMSCRIBE_MODELS_DIR") or user_cache_path("stemscribe") / "models")
-RATE = 44100
 SEED = 7
 AUDIOS: tuple[Audio, ...] = ("mix", "vocals", "blend-10", "blend-20", "blend-35")
 LEVELS_DB = (-8, -5, -3, 0, 3, 6, 10, -5, -3, 0, -3)  # of speech against music, a mixture each
-SOUNDS = {".flac", ".ogg", ".mp3", ".wav"}
 Array = np.ndarray
 
 
@@ -69,14 +67,14 @@ def mixtures(corpus: Path) -> Iterator[Mixture]:
     for folder in sorted((corpus / "mix").iterdir()):
         sound = folder / "mixture.flac"
         text = (folder / "transcript.txt").read_text(encoding="utf-8")
-        yield Mixture(folder.name, folder.name[:2], text, lambda sound=sound: _decoded(sound))  # type: ignore[misc]
+        yield Mixture(folder.name, folder.name[:2], text, lambda sound=sound: decoded(sound))  # type: ignore[misc]
     chance = random.Random(SEED)
-    english = _sounds(corpus / "speech" / "en")
+    english = recordings(corpus / "speech" / "en")
     chance.shuffle(english)
     groups = [("en", english[first::8]) for first in range(8)]
     for code in ("de", "fr", "es"):
-        groups.append((code, [each for each in _sounds(corpus / "speech" / code) if each.suffix == ".ogg"]))
-    music = _sounds(corpus / "music")
+        groups.append((code, [each for each in recordings(corpus / "speech" / code) if each.suffix == ".ogg"]))
+    music = recordings(corpus / "music")
     for number, ((code, spoken), level) in enumerate(zip(groups, LEVELS_DB, strict=True)):
         text = " ".join(each.with_suffix(".txt").read_text(encoding="utf-8").strip() for each in spoken)
         sound = _mixed(spoken, music[number % len(music)], level, half=bool(number % 2), chance=chance)
@@ -89,15 +87,15 @@ def _mixed(spoken: list[Path], band: Path, level: int, *, half: bool, chance: ra
     """
     parts = [np.zeros((2, int(1.5 * RATE)), np.float32)]
     for path in spoken:
-        sound = _decoded(path)
+        sound = decoded(path)
         pause = chance.uniform(0.4, 3.0)
-        parts += [sound * (0.08 / _rms(sound)), np.zeros((2, int(pause * RATE)), np.float32)]
+        parts += [sound * (0.08 / rms(sound)), np.zeros((2, int(pause * RATE)), np.float32)]
     speech = np.concatenate(parts, axis=1)
-    music = _decoded(band)
+    music = decoded(band)
     music = np.tile(music, (1, speech.shape[1] // music.shape[1] + 1))
     start = chance.randrange(music.shape[1] - speech.shape[1] + 1)
     music = music[:, start : start + speech.shape[1]]
-    gain = _rms(speech[:, np.abs(speech).max(axis=0) > 1e-4]) / _rms(music) * 10 ** (-level / 20)
+    gain = rms(speech[:, np.abs(speech).max(axis=0) > 1e-4]) / rms(music) * 10 ** (-level / 20)
     if half:
         music[:, : music.shape[1] // 2] = 0
     mixture: Array = speech + gain * music
@@ -143,7 +141,7 @@ def _separated(mixture: Mixture, cache: Path) -> tuple[Array, Array]:
         mix = mixture.load()
         meter = LevelMeter()
         meter.add(mix)
-        model = HTDemucsOnnx(MODELS / "htdemucs", stems=("vocals",))
+        model = HTDemucsOnnx(MODELS / "htdemucs-onnx", stems=("vocals",))
         plan = plan_for(model, mix.shape[1])
         level = Normalisation(meter.level.mean, meter.level.std)
         with tempfile.TemporaryDirectory() as work, Journal(Path(work), Layout(plan, ("vocals",), 2)) as journal:
@@ -198,18 +196,6 @@ def table(found: Mapping[str, tuple[Mixture, list[HeardRegion]]]) -> list[dict[s
 
 def _text(segments: tuple[Segment, ...]) -> str:
     return " ".join(segment.text for segment in segments)
-
-
-def _sounds(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.iterdir()) if path.suffix in SOUNDS]
-
-
-def _decoded(path: Path) -> Array:
-    return np.concatenate(list(TrackDecoder(path, 0, RATE).blocks()), axis=1)
-
-
-def _rms(sound: Array) -> float:
-    return float(np.sqrt(np.mean(np.square(sound)) + 1e-12))
 
 
 def _at_speech_rate(sound: Array) -> Array:

@@ -107,6 +107,7 @@ class Halves:
     """A separator of HTDemucs' shape: the voice is half of everything."""
 
     stems, sample_rate, channels, window_frames, runtime = ("vocals",), 44100, 2, 343980, "arithmetic"
+    normalised = True
 
     def __init__(self, *arguments: Any, **named: Any) -> None: ...
 
@@ -164,7 +165,7 @@ def run_job(film: Path, models_dir: Path, out_dir: Path, *, real: bool) -> Figur
             return super().fetch(name) if real or name == "silero-vad" else self.folder(name)
 
     if not real:
-        source_separation.HTDemucsOnnx = Halves  # type: ignore[misc, assignment]
+        source_separation.open_onnx = Halves  # type: ignore[assignment]
         asr.FasterWhisper = Chatterbox  # type: ignore[misc, assignment]
     figures = Figures(0.0)
 
