@@ -241,14 +241,17 @@ class Lines:
         return entry
 
     def _next(self) -> bytes | None:
-        line = self._file.readline()
-        checksum, _, entry = line[:-1].partition(b" ")
-        whole = line.endswith(b"\n") and checksum == b"%08x" % zlib.crc32(entry)
-        return entry if whole else None
+        return whole_entry(self._file.readline())
 
     def _cut(self, end: int) -> None:
         self._file.seek(end)
         self._file.truncate()
+
+
+def whole_entry(line: bytes) -> bytes | None:
+    """What a line of such a file holds; `None` for half a line, or one that is not what was written."""
+    checksum, _, entry = line[:-1].partition(b" ")
+    return entry if line.endswith(b"\n") and checksum == b"%08x" % zlib.crc32(entry) else None
 
 
 class _Entries(Sequence[bytes]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,40 @@ _CANCELLED = 0.01  # 20 dB: no recording that is meant to be so comes near
 BLOCK_FRAMES = 1 << 19  # 12 s at 44.1 kHz: 4 MB of stereo float32
 
 
-class AudioSource:
+class Source(ABC):
+    """Sound of which any span can be read, as `[channels, frames]` float32.
+
+    Attributes:
+        frames: its length.
+        sample_rate: in Hz.
+    """
+
+    frames: int
+    sample_rate: int
+
+    @abstractmethod
+    def read(self, start: int, stop: int) -> Array:
+        """The frames `start` ≤ n < `stop`, `[channels, stop - start]`, with silence beyond both ends."""
+
+    def blocks(self, frames: int = BLOCK_FRAMES) -> Iterator[Array]:
+        """All of it in blocks `[channels, ≤ frames]`."""
+        for start in range(0, self.frames, frames):
+            yield self.read(start, min(start + frames, self.frames))
+
+    def read_mono(self, start: int, stop: int, sample_rate: int) -> Array:
+        """A span as mono, `[1, frames]`, at another sample rate."""
+        mono = to_mono(self.read(start, stop))
+        return Resampler(self.sample_rate, sample_rate, 1).push(mono, last=True)
+
+    def mono_blocks(self, sample_rate: int, frames: int = BLOCK_FRAMES) -> Iterator[Array]:
+        """All of it as mono at another sample rate, in blocks `[1, ~frames * sample_rate / self.sample_rate]`."""
+        resampler = Resampler(self.sample_rate, sample_rate, 1)
+        for block in self.blocks(frames):
+            yield resampler.push(to_mono(block))
+        yield resampler.push(np.zeros((1, 0), np.float32), last=True)
+
+
+class AudioSource(Source):
     """An open sound file, read as `[channels, frames]` float32.
 
     Args:
@@ -35,8 +69,8 @@ class AudioSource:
             self._file = soundfile.SoundFile(path)
         except (OSError, soundfile.LibsndfileError) as error:
             raise MediaError(f"{path} cannot be read as sound: {error}.") from error
-        self.frames: int = self._file.frames
-        self.sample_rate: int = self._file.samplerate
+        self.frames = self._file.frames
+        self.sample_rate = self._file.samplerate
         self.channels: int = self._file.channels
 
     def __enter__(self) -> AudioSource:
@@ -48,7 +82,6 @@ class AudioSource:
         self._file.close()
 
     def read(self, start: int, stop: int) -> Array:
-        """The frames `start` ≤ n < `stop`, `[channels, stop - start]`, with silence beyond both ends."""
         block = np.zeros((self.channels, max(0, stop - start)), np.float32)
         first, last = max(0, start), min(self.frames, stop)
         if first < last:
@@ -64,23 +97,6 @@ class AudioSource:
         if len(frames) < last - first:
             raise MediaError(f"{self._file.name} is damaged: it breaks off at frame {first + len(frames)}.")
         return frames
-
-    def blocks(self, frames: int = BLOCK_FRAMES) -> Iterator[Array]:
-        """The whole file in blocks `[channels, ≤ frames]`."""
-        for start in range(0, self.frames, frames):
-            yield self.read(start, min(start + frames, self.frames))
-
-    def read_mono(self, start: int, stop: int, sample_rate: int) -> Array:
-        """A span as mono, `[1, frames]`, at another sample rate."""
-        mono = to_mono(self.read(start, stop))
-        return Resampler(self.sample_rate, sample_rate, 1).push(mono, last=True)
-
-    def mono_blocks(self, sample_rate: int, frames: int = BLOCK_FRAMES) -> Iterator[Array]:
-        """The whole file as mono at another sample rate, in blocks `[1, ~frames * sample_rate / self.sample_rate]`."""
-        resampler = Resampler(self.sample_rate, sample_rate, 1)
-        for block in self.blocks(frames):
-            yield resampler.push(to_mono(block))
-        yield resampler.push(np.zeros((1, 0), np.float32), last=True)
 
 
 def to_mono(block: Array) -> Array:

@@ -28,6 +28,7 @@ _ANSWERS = (*_STEMS, "srt", "text", "translation_srt", "translation_text", "subt
     "--rehearse", "only_rehearse", is_flag=True, help="Only find out whether it will work, and what it needs."
 )
 @click.option("--force", is_flag=True, help="Run it even if its rehearsal fails, or it will not fit.")
+@click.option("--live", is_flag=True, help="Meanwhile show what is recognised already, in the job's live.srt.")
 @click.option("--no-cache", is_flag=True, help="Take nothing over from other jobs.")
 @click.option(
     "--min-coverage",
@@ -45,6 +46,7 @@ def command(
     new: bool,
     only_rehearse: bool,
     force: bool,
+    live: bool,
     no_cache: bool,
     min_coverage: float | None,
     as_json: bool,
@@ -72,13 +74,13 @@ def command(
         models = store(chosen, shown)
         if media is None:
             folder = find(chosen.out_dir, str(job_id))
-            _check_accountable(folder.job.workflow, min_coverage)
+            _check_accountable(folder.job.workflow, min_coverage, live=live)
         else:
-            _check_accountable(workflow, min_coverage)
+            _check_accountable(workflow, min_coverage, live=live)
             job = checked(request(media, workflow, flags), models.catalog, chosen.venv_dir)
             folder, made = (create(chosen.out_dir, job), True) if new else latest_or_new(chosen.out_dir, job)
             console.say(f"Job created: {folder.path.name}" if made else f"Going on with {folder.path.name}")
-        rules = Rules(force=force, reuse=not no_cache, max_memory=chosen.max_ram)
+        rules = Rules(force=force, reuse=not no_cache, max_memory=chosen.max_ram, live=live)
         if only_rehearse:
             answers = [f"{folder.path.name} will work: {rehearse(folder, models, chosen.venv_dir, shown.show, rules)}"]
         else:
@@ -90,13 +92,17 @@ def command(
         check_coverage(artefacts[LEDGER], min_coverage)
 
 
-def _check_accountable(workflow: str, min_coverage: float | None) -> None:
-    """Refuse to judge a job by a transcript that it does not make."""
+def _check_accountable(workflow: str, min_coverage: float | None, *, live: bool) -> None:
+    """Refuse to judge a job by a transcript that it does not make, or to show one."""
     from stemscribe.pipeline.status import LEDGER
     from stemscribe.pipeline.workflows import workflow_named
 
-    if min_coverage is not None and not workflow_named(workflow).makes(LEDGER):
+    if workflow_named(workflow).makes(LEDGER):
+        return
+    if min_coverage is not None:
         raise click.UsageError(f"Workflow {workflow} makes no transcript: --min-coverage has nothing to measure.")
+    if live:
+        raise click.UsageError(f"Workflow {workflow} makes no transcript: --live has nothing to show.")
 
 
 def _given(*names: str) -> list[str]:

@@ -24,11 +24,12 @@ from stemscribe.jobs.folder import JobFolder
 from stemscribe.jobs.job import Job, Options
 from stemscribe.jobs.manifest import ArtefactRecord, Dependencies, StageRecord
 from stemscribe.models.store import ModelStore
+from stemscribe.pipeline.companion import AHEAD, FINAL, LISTENING, Companion, remove_live, start
 from stemscribe.pipeline.engines import choose_engine
 from stemscribe.pipeline.failure import as_failure, check_film, hung, too_much_memory
 from stemscribe.pipeline.logs import logged_to
 from stemscribe.pipeline.receipt import dependencies, reads_film, receipt
-from stemscribe.pipeline.rehearsal import Expectation, Rehearsal, check_fits, check_models_fit
+from stemscribe.pipeline.rehearsal import SEPARATION, Expectation, Rehearsal, check_fits, check_models_fit
 from stemscribe.pipeline.reporter import (
     JobCompleted,
     JobFailed,
@@ -88,6 +89,7 @@ class Rules:
         is_rehearsal: whether this run is itself one.
         patience: how long a stage may work without a sign of life.
         max_memory: the most memory, in bytes, that the run may take; `None` for as much as there is.
+        live: whether what is separated is recognised meanwhile, for subtitles that grow.
     """
 
     rehearse: bool = True
@@ -96,6 +98,7 @@ class Rules:
     is_rehearsal: bool = False
     patience: Seconds = PATIENCE
     max_memory: int | None = None
+    live: bool = False
 
 
 def run(
@@ -189,6 +192,8 @@ class _Run:
         self._has_begun = not rules.rehearse or rules.is_rehearsal
         self._optional = workflow.optional(job.options)
         self._artefacts: dict[str, ArtefactRecord] = {}
+        self._companion: Companion | None = None
+        self._expected_memory = 0  # as long as that is not known
 
     @property
     def paths(self) -> dict[str, Path]:
@@ -213,6 +218,7 @@ class _Run:
             None if self._rules.force else self._rules.max_memory,
         )
         expected = rehearsal.expectation(fresh=fresh)
+        self._expected_memory = expected.memory_bytes
         self._report(Rehearsed(self._job.id, **asdict(expected)))
         if not self._rules.force:
             check_fits(self._folder, expected, self._rules.max_memory)
@@ -313,7 +319,10 @@ class _Run:
 
     def _finish(self, step: Step, artefacts: tuple[ArtefactRecord, ...]) -> None:
         """Hand on what a completed stage has made; what it needed on the way goes."""
-        _remove(self._folder.path / step.folder / ".scratch")
+        for name in (".scratch", AHEAD):
+            _remove(self._folder.path / step.folder / name)
+        if any(artefact.name == FINAL for artefact in artefacts):
+            remove_live(self._folder)
         self._artefacts |= {artefact.name: artefact for artefact in artefacts}
 
     def _cannot_tell(self, stage: Stage) -> bool:
@@ -383,8 +392,10 @@ class _Run:
             scratch=scratch,
             progress=_Throttle(lambda progress: self._progressed(stage.name, progress), watchdog.alive),
             rehearsal=self._rules.is_rehearsal,
+            ahead=self._ahead(step),
         )
-        stage.run(context)
+        with self._accompanied(stage, scratch):
+            stage.run(context)
         if reads_film(stage):
             check_film(self._job)  # it may have been written to while it was read
         try:
@@ -396,9 +407,41 @@ class _Run:
         except OSError as error:
             raise storage_error(home, error) from error
 
+    def _ahead(self, step: Step) -> Path:
+        """Where a companion keeps what it does of a stage's work: by all that this depends on but its inputs."""
+        digests = {name: self._models.spec(name).digest for name in step.stage.models(self._job.options)}
+        depended = dependencies(step.stage, self._job, {}, digests, self._environments)
+        return self._folder.path / step.folder / AHEAD / depended.fingerprint[:32]
+
+    @contextmanager
+    def _accompanied(self, stage: Stage, scratch: Path) -> Iterator[None]:
+        """For as long as a film is separated, what is finished of it is recognised, if that was asked for."""
+        listening = next((step for step in self._workflow.steps if step.stage.name == LISTENING), None)
+        if not self._rules.live or self._rules.is_rehearsal or stage.name != SEPARATION or listening is None:
+            yield
+            return
+        try:
+            self._companion = start(
+                self._folder,
+                self._job,
+                self.paths,
+                {name: self._models.fetch(name) for name in self._all_models(self._job.options)},
+                scratch,
+                self._ahead(listening),
+                expected=self._expected_memory,
+                max_memory=self._rules.max_memory,
+            )
+            yield
+        finally:
+            if self._companion is not None:
+                self._companion.end()
+            self._companion = None
+
     def _progressed(self, stage: str, progress: Progress) -> None:
         """Tell it, and end a stage that has taken more memory than it may; what it has committed stays."""
         self._report(StageProgressed(stage, progress))
+        if self._companion is not None:
+            self._companion.look_after(self._rules.max_memory)
         limit = self._rules.max_memory
         if limit is not None and (taken := taken_memory()) > limit:
             raise too_much_memory(taken, limit, is_rehearsal=self._rules.is_rehearsal)

@@ -62,6 +62,7 @@ class StageContext:
         scratch: a folder that survives an interruption, and goes once the stage is completed.
         progress: told how far the work has come.
         rehearsal: whether this is only to find out if all of it works: then nothing may be left untried.
+        ahead: where a companion keeps what it did of this stage's work before its time; `None` where none ever could.
     """
 
     job: Job
@@ -72,6 +73,7 @@ class StageContext:
     scratch: Path
     progress: Callable[[Progress], None]
     rehearsal: bool = False
+    ahead: Path | None = None
 
     @property
     def options(self) -> Options:

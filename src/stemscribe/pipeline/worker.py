@@ -116,11 +116,17 @@ def _stride(separation: SeparationRecord) -> Seconds:
     return to_seconds(separation.window_frames - separation.overlap_frames, separation.sample_rate)
 
 
-def _leave_with(asker: psutil.Process | None) -> None:
-    """End this process when the one that asked has died: nobody would read the answer."""
-    if asker is not None:
-        asker.wait()
-    os._exit(1)
+def leave_with(asker: int) -> None:
+    """End this process when the one that asked has died, of whose number it was told: nobody would read the answer."""
+    # It may have died before we came this far, and then we have another parent.
+    found = next((one for one in psutil.Process().parents() if one.pid == asker), None)
+
+    def wait() -> None:
+        if found is not None:
+            found.wait()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def main() -> None:
@@ -128,9 +134,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     request = msgspec.json.decode(sys.stdin.buffer.read(), type=Request)
-    # It may have died before we came this far, and then we have another parent.
-    asker = next((one for one in psutil.Process().parents() if one.pid == request.asker), None)
-    threading.Thread(target=_leave_with, args=(asker,), daemon=True).start()
+    leave_with(request.asker)
     with answers:
         answers.write(msgspec.json.encode(work(request)))
 

@@ -67,10 +67,34 @@ class Layout:
     def heading(self) -> bytes:
         """The first line of the journal."""
         facts = {"journal": FORMAT, **asdict(self)}
+        if not self.gate:
+            del facts["gate"]  # as it was before there was any
         return json.dumps(facts, separators=(",", ":")).encode()
 
+    def end(self, window: Window, payload: bytes) -> int:
+        """Where a window's payload ends."""
+        return self.position(window) + len(payload)
 
-class _Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    def entry_of(self, line: bytes, window: Window, payload: bytes) -> Entry | None:
+        """What a line of the journal says of a window, if it is about this window and this payload."""
+        try:
+            entry = msgspec.json.decode(line, type=Entry)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        facts = (window.index, self.end(window, payload), zlib.crc32(payload))
+        whole = len(payload) == self.payload_bytes(window)
+        return entry if whole and (entry.window, entry.end, entry.crc32) == facts else None
+
+    def parts(self, window: Window, payload: bytes) -> tuple[Array, Array]:
+        """The finished frames and the tail that a payload holds, `[stems, channels, frames]` each."""
+        stems, channels = len(self.stems), self.channels
+        finished, tail = self.payload_frames(window)
+        samples = np.frombuffer(payload, _SAMPLE).astype(np.float32)
+        cut = stems * channels * finished
+        return samples[:cut].reshape(stems, channels, finished), samples[cut:].reshape(stems, channels, tail)
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A line of the journal."""
 
     window: int
@@ -78,6 +102,9 @@ class _Entry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fie
     crc32: int
     doubts: tuple[Doubt, ...] = ()
     healed: tuple[Doubt, ...] = ()
+
+
+LINES, PAYLOADS = "windows.jsonl", "windows.f32"
 
 
 class Journal:
@@ -96,12 +123,12 @@ class Journal:
 
     def __init__(self, folder: Path, layout: Layout) -> None:
         self._layout = layout
-        self._path = folder / "windows.f32"
+        self._path = folder / PAYLOADS
         self.committed = 0
         self.tail: Array | None = None
         self.doubts: tuple[Doubt, ...] = ()
         self.healed: tuple[Doubt, ...] = ()
-        self._lines = Lines(folder / "windows.jsonl", layout.heading())
+        self._lines = Lines(folder / LINES, layout.heading())
         try:
             self._payloads = self._path.open("r+b" if self._path.exists() else "w+b")
         except OSError as error:
@@ -169,7 +196,7 @@ class Journal:
             os.fsync(self._payloads.fileno())
         except OSError as error:
             raise storage_error(self._path, error) from error
-        entry = _Entry(window.index, self._end(window, payload), zlib.crc32(payload), doubts, healed)
+        entry = Entry(window.index, self._layout.end(window, payload), zlib.crc32(payload), doubts, healed)
         self._lines.append(msgspec.json.encode(entry))
         self._take_up(entry)
         self.tail = tail
@@ -182,54 +209,34 @@ class Journal:
         """
         for entry, window in zip(self._lines.entries, self._layout.plan, strict=False):
             payload = self._payload(window)
-            if self._matching(entry, window, payload) is None:
+            if self._layout.entry_of(entry, window, payload) is None:
                 raise StorageError(
                     f"{self._path} changed on the disk: window {window.index} is not what was written.",
                     hint="Check the disk; run the job again, which separates from there on.",
                 )
-            yield window, self._parts(window, payload)[0]
+            yield window, self._layout.parts(window, payload)[0]
 
     def _recover(self) -> None:
         """Take up the windows that are whole, and cut off whatever follows them."""
         end = 0
         for line, window in zip(list(self._lines.entries), self._layout.plan, strict=False):
             payload = self._payload(window)
-            entry = self._matching(line, window, payload)
+            entry = self._layout.entry_of(line, window, payload)
             if entry is None:
                 break
             end = entry.end
             self._take_up(entry)
-            self.tail = self._parts(window, payload)[1]
+            self.tail = self._layout.parts(window, payload)[1]
         self._lines.keep(self.committed)
         self._payloads.truncate(end)
         if self.committed:
             log.info("%d of %d windows were already separated", self.committed, len(self._layout.plan))
 
-    def _take_up(self, entry: _Entry) -> None:
+    def _take_up(self, entry: Entry) -> None:
         self.committed = entry.window + 1
         self.doubts += entry.doubts
         self.healed += entry.healed
 
-    def _matching(self, line: bytes, window: Window, payload: bytes) -> _Entry | None:
-        """What a line says of a window, if it is about this window and this payload."""
-        try:
-            entry = msgspec.json.decode(line, type=_Entry)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        facts = (window.index, self._end(window, payload), zlib.crc32(payload))
-        whole = len(payload) == self._layout.payload_bytes(window)
-        return entry if whole and (entry.window, entry.end, entry.crc32) == facts else None
-
-    def _end(self, window: Window, payload: bytes) -> int:
-        return self._layout.position(window) + len(payload)
-
     def _payload(self, window: Window) -> bytes:
         self._payloads.seek(self._layout.position(window))
         return self._payloads.read(self._layout.payload_bytes(window))
-
-    def _parts(self, window: Window, payload: bytes) -> tuple[Array, Array]:
-        stems, channels = len(self._layout.stems), self._layout.channels
-        finished, tail = self._layout.payload_frames(window)
-        samples = np.frombuffer(payload, _SAMPLE).astype(np.float32)
-        cut = stems * channels * finished
-        return samples[:cut].reshape(stems, channels, finished), samples[cut:].reshape(stems, channels, tail)

@@ -159,10 +159,15 @@ def detect(
     for path, blocks in zip(files, heard.values(), strict=True):
         with path.open("wb") as file:
             for speech, level in detector.hear(blocks):
-                facts = np.empty(len(speech), _FACTS)
-                facts["speech"], facts["level"] = speech, level[0]
-                file.write(facts.tobytes())
+                file.write(recorded(speech, level[0]))
     return RecordedActivity(*files)
+
+
+def recorded(speech: Array, level: Array) -> bytes:
+    """Probabilities and levels of hops in a row, `[hops]` each, as they stand in the files of `RecordedActivity`."""
+    facts = np.empty(len(speech), _FACTS)
+    facts["speech"], facts["level"] = speech, level
+    return facts.tobytes()
 
 
 def _in_hops(blocks: Iterable[Array]) -> Iterator[Array]:

@@ -20,6 +20,7 @@ from stemscribe.pipeline.stages.sounds import Sounds
 from stemscribe.pipeline.stages.speech_detection import Regions
 from stemscribe.records import Lines, read_record
 from stemscribe.rows import write_rows
+from stemscribe.speech.ahead import Hearings, found_in, key_of
 from stemscribe.speech.doubts import phrases_digest
 from stemscribe.speech.faster_whisper import FasterWhisper, Listening
 from stemscribe.speech.listening import ListeningRules, Wanted, listen
@@ -70,7 +71,7 @@ class Asr:
         found = read_record(context.inputs["regions"], Regions)
         heading = json.dumps({"regions": len(found.regions)}).encode()
         with ExitStack() as opened, Lines(context.scratch / "regions.jsonl", heading) as lines:
-            recogniser = _Recogniser(context, opened)
+            recogniser = Recogniser(context, opened, Sounds(context, opened), found_in(context.ahead))
             spoken = _language(context, recogniser, found, lines)
             _hear_all(context, recogniser, found, spoken.code, lines)
             write_rows(
@@ -81,6 +82,8 @@ class Asr:
                 hearings=(hearing for heard in _heard(lines) for hearing in heard.hearings),
             )
             _tell(lines)
+            if recogniser.found_ahead:
+                log.info("%s had been heard while the film was separated", counted(recogniser.found_ahead, "region"))
 
 
 def _tell(lines: Lines) -> None:
@@ -97,11 +100,33 @@ def _tell(lines: Lines) -> None:
     log.info("%s heard %s in all", counted(regions, "region"), counted(hearings, "time"))
 
 
-class _Recogniser:
-    """Whisper over the regions of a job."""
+class Recogniser:
+    """Whisper over the regions of a job.
 
-    def __init__(self, context: StageContext, opened: ExitStack) -> None:
-        self._context, self._sounds = context, Sounds(context, opened)
+    Args:
+        context: with the model.
+        opened: closes files in the end.
+        sounds: of the regions.
+        ahead: what was heard already, by one of these with the same context.
+        keeps: whether what is heard is kept there as well.
+
+    Attributes:
+        found_ahead: how many regions had been heard already.
+    """
+
+    def __init__(
+        self,
+        context: StageContext,
+        opened: ExitStack,
+        sounds: Sounds,
+        ahead: Hearings | None = None,
+        *,
+        keeps: bool = False,
+    ) -> None:
+        self._context, self._sounds, self._ahead, self._keeps = context, sounds, ahead, keeps
+        self.found_ahead = 0
+        if ahead is not None:
+            opened.callback(ahead.close)
 
     @cached_property
     def model(self) -> FasterWhisper:
@@ -115,7 +140,20 @@ class _Recogniser:
 
     def heard(self, number: int, region: Region, speech: Sequence[Region], film: str) -> Heard:
         """What is said in a region of a film in this language."""
-        sound, options = self._sounds.of(region), self._context.options
+        sound = self._sounds.of(region)
+        if self._ahead is None:
+            return self._listen(number, region, sound, speech, film)
+        key = key_of(region, sound, speech, film)
+        if (heard := self._ahead.find(key, number)) is not None:
+            self.found_ahead += 1
+            return heard
+        heard = self._listen(number, region, sound, speech, film)
+        if self._keeps:
+            self._ahead.add(key, heard)
+        return heard
+
+    def _listen(self, number: int, region: Region, sound: Sound, speech: Sequence[Region], film: str) -> Heard:
+        options = self._context.options
         language = self._language(region, sound, speech, film)
 
         def ear(audio: Audio, listening: Listening) -> list[Segment]:
@@ -141,7 +179,7 @@ class _Spoken:
     probability: float | None
 
 
-def _language(context: StageContext, recogniser: _Recogniser, found: Regions, lines: Lines) -> _Spoken:
+def _language(context: StageContext, recogniser: Recogniser, found: Regions, lines: Lines) -> _Spoken:
     """The language as it was given, or as it was found; once found it is kept, so that a resumed run cannot waver."""
     asked = context.job.source_language
     if asked != AUTO:
@@ -163,7 +201,7 @@ def _heard(lines: Lines) -> Iterator[Heard]:
     return (decoder.decode(lines.entries[index]) for index in range(1, len(lines.entries)))
 
 
-def _hear_all(context: StageContext, recogniser: _Recogniser, found: Regions, language: str, lines: Lines) -> None:
+def _hear_all(context: StageContext, recogniser: Recogniser, found: Regions, language: str, lines: Lines) -> None:
     """Hear every region that was not heard before, and keep each as soon as it is."""
     before = len(lines.entries) - 1  # the first entry is the language
     if before:

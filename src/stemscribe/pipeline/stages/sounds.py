@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from stemscribe.arrays import Array
-from stemscribe.audio.source import AudioSource
+from stemscribe.audio.source import Source
 from stemscribe.pipeline.stage import StageContext
 from stemscribe.pipeline.stages.levels import CENTRE, is_centre_audible, open_at_film_level
 from stemscribe.speech.sound import SAMPLE_RATE, Sound
@@ -21,13 +21,14 @@ class Sounds:
     Args:
         context: of a stage that has the mix, the vocals and the centre among its inputs.
         opened: closes the files in the end.
+        vocals: where there is no file of them yet, what takes its place.
     """
 
-    def __init__(self, context: StageContext, opened: ExitStack) -> None:
-        self._mix = opened.enter_context(open_at_film_level(context, "mix"))
-        self._vocals = opened.enter_context(open_at_film_level(context, "vocals"))
+    def __init__(self, context: StageContext, opened: ExitStack, vocals: Source | None = None) -> None:
+        self._mix: Source = opened.enter_context(open_at_film_level(context, "mix"))
+        self._vocals = vocals or opened.enter_context(open_at_film_level(context, "vocals"))
         audible = is_centre_audible(context)
-        self._centre = opened.enter_context(open_at_film_level(context, CENTRE)) if audible else None
+        self._centre: Source | None = opened.enter_context(open_at_film_level(context, CENTRE)) if audible else None
 
     def of(self, region: Region) -> Sound:
         """A region as it can be heard."""
@@ -35,7 +36,7 @@ class Sounds:
         return Sound(region.start, _mono(self._mix, region), _mono(self._vocals, region), centre)
 
 
-def _mono(source: AudioSource, region: Region) -> Array:
+def _mono(source: Source, region: Region) -> Array:
     """A region of a file as mono sound at 16 kHz, `[frames]`."""
     rate = source.sample_rate
     mono = source.read_mono(to_frames(region.start, rate), to_frames(region.end, rate), SAMPLE_RATE)
