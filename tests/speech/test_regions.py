@@ -251,5 +251,6 @@ def test_the_usual_level_is_a_percentile_to_a_hundredth_of_a_decibel(vocals: np.
     rules = RegionRules(percentile=percentile)
     found = usual_level(Activity(nothing, nothing, nothing, vocals), rules)
     audible = vocals[vocals > rules.floor_db]
-    wanted = np.percentile(audible.astype(np.float64), percentile, method="inverted_cdf") if len(audible) else 0.0
+    place = -(-len(audible) * percentile // 100) - 1  # in whole numbers: NumPy's own is off by one where it rounds
+    wanted = np.sort(audible)[place] if len(audible) else 0.0
     assert found == pytest.approx(wanted, abs=0.0101)
