@@ -193,7 +193,7 @@ def test_names_do_not_drive_the_terminal(tmp_path: Path) -> None:
 def test_a_real_recording_is_transcribed_once_and_measured_again(
     tmp_path: Path, model: Callable[[str], Path], models_dir: Path
 ) -> None:
-    for name in ("htdemucs-onnx", "silero-vad", "whisper-base"):
+    for name in ("htdemucs-onnx", "spleeter", "silero-vad", "whisper-base"):
         model(name)
     (tmp_path / "refs" / "en").mkdir(parents=True)
     for file in ("jfk_1961.flac", "jfk_1961.txt"):

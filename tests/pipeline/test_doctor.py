@@ -17,7 +17,7 @@ from stemscribe.environments.marker import Marker, claim, write_marker, written_
 from stemscribe.environments.profile import EnvironmentProfile
 from stemscribe.errors import EnvironmentBroken, ModelError
 from stemscribe.models.sources import File, Npm
-from stemscribe.models.spec import ModelFile, ModelSpec
+from stemscribe.models.spec import ModelFile, ModelSpec, load_catalog
 from stemscribe.models.store import ModelStore
 from stemscribe.pipeline.doctor import Practice, examine, look_at_folder, look_at_host, look_at_models, mend
 
@@ -210,3 +210,8 @@ def test_a_folder_is_tried_by_writing(tmp_path):
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").write_text("")
     assert look_at_folder("the out folder", tmp_path / "file" / "out", "--out-dir").refusal == "Not a directory"
+
+
+def test_what_is_made_from_a_model_inside_an_npm_package_needs_npm_too(tmp_path: Path) -> None:
+    (facts,) = look_at_models(ModelStore(tmp_path, load_catalog()), ["htdemucs-onnx"])
+    assert (facts.trouble, facts.needs_npm) == ("missing", True)

@@ -70,7 +70,7 @@ def events(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 def workplace(
     tmp_path_factory: pytest.TempPathFactory, model: Callable[[str], Path], models_dir: Path
 ) -> Iterator[Workplace]:
-    for name in ("htdemucs-onnx", "silero-vad", "whisper-base"):
+    for name in ("htdemucs-onnx", "spleeter", "silero-vad", "whisper-base"):
         model(name)
     place = Workplace(tmp_path_factory.mktemp("workplace"), models_dir)
     yield place

@@ -20,7 +20,7 @@ from stemscribe.environments.gpu import nvidia_gpu
 from stemscribe.environments.rules import Finding, findings, host_findings
 from stemscribe.errors import EnvironmentBroken, StemscribeError
 from stemscribe.models.receipt import read_receipt
-from stemscribe.models.sources import Npm
+from stemscribe.models.sources import Derive, Npm
 from stemscribe.models.store import ModelStore
 
 PCI = Path("/sys/bus/pci/devices")
@@ -216,7 +216,7 @@ def look_at_models(models: ModelStore, wanted: Iterable[str]) -> tuple[ModelFact
 def _look_at_model(models: ModelStore, name: str) -> ModelFacts:
     receipt = read_receipt(models.folder(name))
     checks = models.verify(name)
-    needs_npm = any(isinstance(source, Npm) for file in models.spec(name).files for source in file.sources)
+    needs_npm = _comes_through_npm(models, name)
     # What was there once and is gone is damage; what never was is only missing.
     damaged = [
         check.file for check in checks if not check.whole and (check.status == "damaged" or check.file in receipt)
@@ -225,6 +225,13 @@ def _look_at_model(models: ModelStore, name: str) -> ModelFacts:
     if damaged:
         return ModelFacts(name, "damaged", tuple(damaged), needs_npm)
     return ModelFacts(name, "missing" if missing else "", tuple(missing), needs_npm)
+
+
+def _comes_through_npm(models: ModelStore, name: str) -> bool:
+    """Whether a model, or what it is made from, is inside an npm package."""
+    sources = [source for file in models.spec(name).files for source in file.sources]
+    origins = (source.model for source in sources if isinstance(source, Derive))
+    return any(isinstance(source, Npm) for source in sources) or any(_comes_through_npm(models, one) for one in origins)
 
 
 def _has_nvidia_device() -> bool:
