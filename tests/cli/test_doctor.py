@@ -12,6 +12,7 @@ from stemscribe.cli import doctor
 from stemscribe.environments.facts import EnvironmentFacts, FolderFacts, HostFacts, ModelFacts
 from stemscribe.environments.rules import findings, host_findings
 from stemscribe.errors import EnvironmentBroken, UsageError
+from stemscribe.models.spec import load_catalog
 from stemscribe.pipeline import compatibility
 from stemscribe.pipeline import doctor as practice
 from stemscribe.pipeline.doctor import Examination, Mending, Report, Trial
@@ -146,3 +147,8 @@ def test_what_downloads_is_refused_offline(call, monkeypatch, option, said):
     assert isinstance(done.exception, UsageError)
     assert done.exception.message == (f"`{said}` downloads packages, and no connection may be opened (offline).")
     assert calls == []
+
+
+def test_what_a_job_needs_is_what_will_run(tmp_path: Path) -> None:
+    wanted = doctor._wanted(load_catalog(), tmp_path)
+    assert wanted == ["htdemucs-onnx", "spleeter", "silero-vad", "whisper-base"]

@@ -16,6 +16,7 @@ from stemscribe.errors import EnvironmentBroken, UsageError
 if TYPE_CHECKING:
     from stemscribe.choices import Device
     from stemscribe.environments.rules import Finding
+    from stemscribe.models.spec import Catalog
     from stemscribe.models.store import ModelStore
     from stemscribe.pipeline.doctor import Examination, Practice, Report
 
@@ -81,7 +82,7 @@ def command(
         practice = _practice(chosen.venv_dir, models, device)
 
         def examined() -> Report:
-            host = look_at_host(models, chosen.out_dir, _wanted())
+            host = look_at_host(models, chosen.out_dir, _wanted(models.catalog, chosen.venv_dir))
             return examine(names or ALWAYS, practice, host, asked=names or NEEDED)
 
         report = examined()
@@ -128,13 +129,15 @@ def _practice(venvs: Path, models: ModelStore, device: Device) -> Practice:
     return Practice(venvs, facts_of, golden, replace, models)
 
 
-def _wanted() -> list[str]:
-    """The models that a job needs when nothing else is asked for."""
+def _wanted(catalog: Catalog, venvs: Path) -> list[str]:
+    """The models that a job needs when nothing else is asked for, and no GPU is there."""
     from stemscribe.jobs.job import Options
+    from stemscribe.pipeline.engines import choose_engine
     from stemscribe.pipeline.workflows import workflow_named
 
+    options = choose_engine(Options(engine="onnx"), catalog, venvs).options
     steps = workflow_named("transcribe").steps
-    return list(dict.fromkeys(model for step in steps for model in step.stage.models(Options())))
+    return list(dict.fromkeys(model for step in steps for model in step.stage.models(options)))
 
 
 def _record(report: Report) -> object:
