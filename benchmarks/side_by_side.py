@@ -7,6 +7,7 @@ and ratios are made within a round. Of them there is the median, and how far the
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -119,6 +120,18 @@ def play(programs: Mapping[str, Callable[[], Result]], rounds: int, *, done: int
         yield {name: results[name] for name in programs}
 
 
+# A process inherits the high-water mark of the one that starts it: so a small one does. It tells what was taken.
+_LAUNCHER = """
+import json, os, subprocess, sys
+process = subprocess.Popen(sys.argv[2:])
+_, status, usage = os.wait4(process.pid, 0)
+with open(sys.argv[1], "w") as file:
+    json.dump([usage.ru_utime + usage.ru_stime, usage.ru_maxrss], file)
+code = os.waitstatus_to_exitcode(status)
+sys.exit(code if code >= 0 else 128 - code)
+"""
+
+
 def measured(command: Sequence[str | Path], log: Path, *, cwd: Path = ROOT) -> tuple[Run, str]:
     """Run a program, and tell what it took and what it answered on stdout.
 
@@ -137,17 +150,25 @@ def measured(command: Sequence[str | Path], log: Path, *, cwd: Path = ROOT) -> t
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as errors, log.with_suffix(".out").open("w+b") as answers:
         started = time.perf_counter()
+        usage = log.with_suffix(".usage").resolve()
         process = subprocess.Popen(
-            arguments, cwd=cwd, stdin=subprocess.DEVNULL, stdout=answers, stderr=errors, env=_environment()
+            [sys.executable, "-S", "-c", _LAUNCHER, str(usage), *arguments],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=answers,
+            stderr=errors,
+            env=_environment(),
         )
         try:
             with _Memory(process.pid) as memory:
-                _, status, usage = os.wait4(process.pid, 0)
+                process.wait()
         except BaseException:
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.kill()
             process.kill()
             raise
         seconds = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
+        cpu_seconds, largest = json.loads(usage.read_text())
         answers.seek(0)
         answer = answers.read().decode(errors="replace")
     if process.returncode:
@@ -155,8 +176,7 @@ def measured(command: Sequence[str | Path], log: Path, *, cwd: Path = ROOT) -> t
         raise ProgramFailed(
             f"{' '.join(arguments)} ended with {process.returncode}:\n" + "\n".join(said[-_LAST_LINES:])
         )
-    largest = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    cpu_seconds = usage.ru_utime + usage.ru_stime
+    largest *= 1 if sys.platform == "darwin" else 1024
     return Run(round(seconds, 3), round(cpu_seconds, 3), max(memory.peak, largest)), answer
 
 
