@@ -151,9 +151,9 @@ class Rehearsal:
         return self._hashed(self.job.source_language, self.job.media_identity, asdict(self.job.options))
 
     def kind(self) -> str:
-        """What a rehearsal finds out about the machine depends on, hashed: the same without the film."""
+        """What a rehearsal finds out about the machine depends on, hashed: all of that but the film."""
         of_the_film = {"audio_track": "", "start_time": 0.0, "end_time": None}
-        return self._hashed("", "", asdict(self.job.options) | of_the_film)
+        return self._hashed(self.job.source_language, "", asdict(self.job.options) | of_the_film)
 
     def _hashed(self, language: str, film: str, options: dict[str, object]) -> str:
         environments = {Path(sys.prefix)}
