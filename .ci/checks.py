@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+HEAVY = "slow or models or torch"
 MODELS = ("htdemucs-onnx", "htdemucs-torch", "spleeter", "silero-vad", "whisper-base", "whisper-tiny.en")
 
 
@@ -54,6 +55,9 @@ class Outcome:
 def checks(scripts: Path, pytest_arguments: Sequence[str], environ: Mapping[str, str]) -> list[Check]:
     """The checks in their order; the tests are the last, so that pytest's closing line stays in sight.
 
+    All tests are two runs: as many of the light ones as there are cores at a time, and then one after the other those
+    that need all cores themselves. Asked for certain tests, pytest runs once.
+
     Args:
         scripts: the folder that holds the programs of venv/tests.
         pytest_arguments: further arguments of pytest.
@@ -70,7 +74,16 @@ def checks(scripts: Path, pytest_arguments: Sequence[str], environ: Mapping[str,
         Check("mypy", (python, "-m", "mypy")),
         Check("lint-imports", (str(scripts / "lint-imports"),)),
         Check("pip-audit", (python, str(Path(__file__).with_name("audit.py"))), warns=3),
-        Check("pytest", (python, "-m", "pytest", *pytest_arguments)),
+        *_tests((python, "-m", "pytest"), pytest_arguments),
+    ]
+
+
+def _tests(pytest: tuple[str, ...], arguments: Sequence[str]) -> list[Check]:
+    if arguments:
+        return [Check("pytest", (*pytest, *arguments))]
+    return [
+        Check("light tests", (*pytest, "-m", f"not ({HEAVY})", "--numprocesses", "auto")),
+        Check("heavy tests", (*pytest, "-m", HEAVY)),
     ]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -26,13 +27,15 @@ class FakeSeparator:
     runtime: str = "arithmetic"
     normalised: bool = True
     windows: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def load(self) -> None:
         """There is nothing to load."""
 
     def separate(self, mix: Array) -> Array:
         assert mix.shape == (self.channels, self.window_frames)
-        self.windows += 1
+        with self.lock:
+            self.windows += 1
         return np.stack([mix * np.float32(gain) for gain in self.gains])
 
 
@@ -113,13 +116,21 @@ def _encode(container, stream, sound, rate, layout, start, gap) -> None:  # type
 
 @dataclass
 class FaultySeparator(FakeSeparator):
-    """Spoils, in place, what it makes of some windows; these are told apart by when they were separated, from 1 on."""
+    """Spoils, in place, what it makes of some windows: of each, the first so many times that it is asked.
+
+    Windows are told apart by what is in them, and numbered from 0 on as they come.
+    """
 
     spoil: Callable[[Array], object] = lambda stems: None
-    at: Collection[int] = ()
+    times: Mapping[int, int] = field(default_factory=dict)
+    asked: dict[bytes, int] = field(default_factory=dict)
 
     def separate(self, mix: Array) -> Array:
         stems = super().separate(mix)
-        if self.windows in self.at:
+        with self.lock:
+            content = mix.tobytes()
+            self.asked[content] = self.asked.get(content, 0) + 1
+            is_spoilt = self.asked[content] <= self.times.get(list(self.asked).index(content), 0)
+        if is_spoilt:
             self.spoil(stems)
         return stems

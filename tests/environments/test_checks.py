@@ -17,11 +17,20 @@ def checks(root, monkeypatch):
     return SimpleNamespace(**runpy.run_path(str(root / ".ci" / "checks.py"), run_name="checks"))
 
 
+BEFORE_THE_TESTS = ["models", "venv/demucs", "ruff check", "ruff format", "mypy", "lint-imports", "pip-audit"]
+
+
 def test_the_tests_come_last_and_get_the_arguments(checks):
     listed = checks.checks(Path("bin"), ["-k", "one"], {})
-    linters = ["ruff check", "ruff format", "mypy", "lint-imports", "pip-audit"]
-    assert [check.name for check in listed] == ["models", "venv/demucs", *linters, "pytest"]
+    assert [check.name for check in listed] == [*BEFORE_THE_TESTS, "pytest"]
     assert listed[-1].command[-3:] == ("pytest", "-k", "one")
+
+
+def test_all_tests_are_the_light_ones_side_by_side_and_then_the_others(checks):
+    listed = checks.checks(Path("bin"), [], {})
+    assert [check.name for check in listed] == [*BEFORE_THE_TESTS, "light tests", "heavy tests"]
+    light, heavy = (check.command for check in listed[-2:])
+    assert light[-4:] == ("-m", f"not ({heavy[-1]})", "--numprocesses", "auto")
 
 
 @pytest.mark.parametrize(("environ", "required"), [({}, False), ({"CI": ""}, False), ({"CI": "true"}, True)])

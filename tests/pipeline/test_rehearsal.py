@@ -408,6 +408,7 @@ def test_a_second_short_job_of_a_kind_is_measured_by_the_first_one(
     first = prepared(tmp_path, film).expectation()
     assert (rehearsals.times, first.seconds) == (1, pytest.approx(206.0))
     lasting(monkeypatch, 60.0)
+    caplog.clear()
     with caplog.at_level("INFO", logger="stemscribe"):
         second = prepared(tmp_path, another(tmp_path)).expectation()
     assert rehearsals.times == 1

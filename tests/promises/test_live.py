@@ -29,11 +29,11 @@ JOB = ("run", "--no-cache", "-s", "en", "--engine", "onnx", "--device", "cpu")
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Path:
-    """The clip three times, with pauses in which a region may end."""
+    """The clip four times, with pauses in which a region may end."""
     sound = np.concatenate(list(TrackDecoder(clip, 0, RATE).blocks()), axis=1)[:2]
     pause = np.zeros((2, 3 * RATE), np.float32)
     path = tmp_path_factory.mktemp("film") / "film.wav"
-    return write_film(path, [(np.concatenate([sound, pause] * 3, axis=1), "eng")], rate=RATE)
+    return write_film(path, [(np.concatenate([sound, pause] * 4, axis=1), "eng")], rate=RATE)
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,9 @@ def test_a_resumed_run_gives_the_same_bits_and_computes_nothing_twice(tmp_path: 
     streamed(tmp_path / "resumed", mix, first, level, stop_after)
     resumed = streamed(tmp_path / "resumed", mix, second, level)
     np.testing.assert_array_equal(resumed, undisturbed)
-    assert first.windows + second.windows == len(plan_for(first, mix.shape[1]))
+    total = len(plan_for(first, mix.shape[1]))
+    assert first.windows <= min(stop_after + 1, total), "more than one was under way"
+    assert second.windows == total - stop_after
 
 
 def test_silence_stays_silence(tmp_path: Path) -> None:
@@ -135,10 +137,11 @@ def contrary(stems: Array) -> None:
     stems *= -1.5
 
 
-def faulty(spoil: Spoil, *at: int) -> FaultySeparator:
+def faulty(spoil: Spoil, times: int = 0, window: int = 2) -> FaultySeparator:
+    """Spoils one window so many times."""
     stems = ("vocals",) if spoil is not twice_as_much else ("drums", "bass", "other", "vocals")
     gains = (0.9,) if spoil is not twice_as_much else (0.1, 0.2, 0.3, 0.4)
-    return FaultySeparator(gains, stems, sample_rate=500, spoil=spoil, at=at)
+    return FaultySeparator(gains, stems, sample_rate=500, spoil=spoil, times={window: times})
 
 
 FAULTS = [
@@ -155,7 +158,7 @@ def test_a_window_that_is_wrong_once_is_separated_again_and_leaves_no_doubt(
     tmp_path: Path, spoil: Spoil, kind: Kind
 ) -> None:
     mix = noise(5 * WINDOW)
-    separator = faulty(spoil, 3)
+    separator = faulty(spoil, 1)
     stems, journal = killed_and_resumed(tmp_path / "flaky", mix, separator)
     sound, _ = killed_and_resumed(tmp_path / "sound", mix, faulty(spoil))
     np.testing.assert_array_equal(stems, sound)
@@ -167,7 +170,7 @@ def test_a_window_that_is_wrong_once_is_separated_again_and_leaves_no_doubt(
 @pytest.mark.parametrize(("spoil", "kind"), FAULTS)
 def test_a_window_that_stays_wrong_is_recorded_and_the_film_goes_on(tmp_path: Path, spoil: Spoil, kind: Kind) -> None:
     mix = noise(5 * WINDOW)
-    separator = faulty(spoil, 3, 4)
+    separator = faulty(spoil, 2)
     stems, journal = killed_and_resumed(tmp_path, mix, separator)
     assert stems.shape[-1] == mix.shape[1]
     again = 1 if kind != "conflict" else 2  # which of two that contradict each other is wrong cannot be told
@@ -189,7 +192,7 @@ def test_what_cannot_be_used_is_silent_in_the_stem_and_nothing_else_is(
     spoil: Spoil,
 ) -> None:
     mix = noise(5 * WINDOW) + np.float32(0.05)  # silence is not what the model calls 0
-    stems, journal = killed_and_resumed(tmp_path / "faulty", mix, faulty(spoil, 3, 4))
+    stems, journal = killed_and_resumed(tmp_path / "faulty", mix, faulty(spoil, 2))
     sound, _ = killed_and_resumed(tmp_path / "sound", mix, faulty(spoil))
     (found,) = journal.doubts
     first, stop = (round(seconds * 500) for seconds in (found.start, found.end))
@@ -206,7 +209,7 @@ def test_what_cannot_be_used_where_two_windows_meet_leaves_the_other_ones_part(t
         stems[..., 75:] = np.nan
 
     mix = noise(5 * WINDOW)
-    stems, _ = killed_and_resumed(tmp_path / "faulty", mix, faulty(end_of_it, 3, 4))
+    stems, _ = killed_and_resumed(tmp_path / "faulty", mix, faulty(end_of_it, 2))
     sound, _ = killed_and_resumed(tmp_path / "sound", mix, faulty(end_of_it))
     overlap = slice(3 * 75, 3 * 75 + 25)
     assert np.isfinite(stems).all()
@@ -246,7 +249,7 @@ def test_a_change_of_mind_is_recorded_and_not_tried_again(tmp_path: Path) -> Non
     def vocals_are_gone(stems: Array) -> None:
         stems *= 1e-3
 
-    separator = faulty(vocals_are_gone, 3)
+    separator = faulty(vocals_are_gone, 1)
     _, journal = killed_and_resumed(tmp_path, noise(5 * WINDOW), separator)
     assert separator.windows == 7
     assert [(doubt.window, doubt.kind) for doubt in journal.doubts] == [(2, "seam"), (3, "seam")]
@@ -351,7 +354,9 @@ def test_a_gated_run_resumed_anywhere_gives_the_same_bits(tmp_path: Path, stop_a
     streamed(tmp_path / "resumed", mix, first, LEVEL, stop_after, TREATED)
     resumed = streamed(tmp_path / "resumed", mix, second, LEVEL, treated=TREATED)
     np.testing.assert_array_equal(resumed, undisturbed)
-    assert first.windows + second.windows == TREATED.count("separated")
+    before = TREATED[:stop_after].count("separated")
+    assert before <= first.windows <= before + 1, "more than one was under way"
+    assert second.windows == TREATED.count("separated") - before
     assert (tmp_path / "resumed" / "windows.jsonl").read_bytes() == (
         tmp_path / "undisturbed" / "windows.jsonl"
     ).read_bytes()
@@ -382,7 +387,9 @@ def test_gated_windows_raise_no_doubts_nor_does_the_one_after_for_their_sake(tmp
 
 
 def test_two_separated_windows_beside_gated_ones_are_still_compared(tmp_path: Path) -> None:
-    separator = faulty(contrary, 4, 5)  # windows 6 of the film, twice: 5 and 7 are separated too
+    separator = faulty(
+        contrary, 2, window=3
+    )  # of those that are separated: of the film the seventh, between two others
     streamed(tmp_path, noise(FRAMES), separator, Normalisation(0.0, 0.1), treated=TREATED)
     with Journal(tmp_path, Layout(plan_for(separator, FRAMES), separator.stems, 2)) as journal:
         assert "conflict" in [doubt.kind for doubt in journal.doubts if doubt.window == 6]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ class Source(ABC):
 
 
 class AudioSource(Source):
-    """An open sound file, read as `[channels, frames]` float32.
+    """An open sound file, read as `[channels, frames]` float32; threads may share it.
 
     Args:
         path: the file.
@@ -64,7 +65,7 @@ class AudioSource(Source):
     """
 
     def __init__(self, path: Path, *, gain: float = 1.0) -> None:
-        self._level = np.float32(1 / gain)
+        self._level, self._lock = np.float32(1 / gain), threading.Lock()
         try:
             self._file = soundfile.SoundFile(path)
         except (OSError, soundfile.LibsndfileError) as error:
@@ -85,7 +86,9 @@ class AudioSource(Source):
         block = np.zeros((self.channels, max(0, stop - start)), np.float32)
         first, last = max(0, start), min(self.frames, stop)
         if first < last:
-            block[:, first - start : last - start] = self._file_frames(first, last).T * self._level
+            with self._lock:
+                frames = self._file_frames(first, last)
+            np.multiply(frames.T, self._level, out=block[:, first - start : last - start])
         return block
 
     def _file_frames(self, first: int, last: int) -> Array:

@@ -7,7 +7,8 @@ more, at the same speed, and both agree to 6e-5. onnxruntime serves the other de
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Literal, Protocol
 from stemscribe.arrays import Array
 from stemscribe.choices import Device
 from stemscribe.errors import UsageError
+from stemscribe.inference.compiled import CompiledGraphs
 
 OnnxDevice = Literal["cpu", "cuda", "coreml"]
 
@@ -58,7 +60,9 @@ def choose_runtime(device: Device = "auto") -> Runtime:
     return Runtime("openvino" if lean else "onnxruntime", wanted)
 
 
-def load_graph(path: Path, runtime: Runtime, *, outputs: Sequence[str] = (), threads: int = 0) -> Graph:
+def load_graph(
+    path: Path, runtime: Runtime, *, outputs: Sequence[str] = (), threads: int = 0, kept: CompiledGraphs | None = None
+) -> Graph:
     """A graph that is ready to run.
 
     Args:
@@ -67,11 +71,39 @@ def load_graph(path: Path, runtime: Runtime, *, outputs: Sequence[str] = (), thr
         outputs: which outputs are wanted, by name: nothing is computed for others. None stands for all, in the order
             of the graph.
         threads: how many threads to use on a CPU; 0 leaves it to the runtime.
+        kept: where it may be found compiled, or is kept once it is; for graphs that take long to compile.
     """
     if runtime.package == "openvino":
         from stemscribe.inference.openvino import OpenVinoGraph
 
-        return OpenVinoGraph(path, outputs=outputs, threads=threads)
+        return OpenVinoGraph(path, outputs=outputs, threads=threads, kept=kept)
     from stemscribe.inference.onnxruntime import OnnxRuntimeGraph
 
     return OnnxRuntimeGraph(path, runtime.device, outputs=outputs, threads=threads)
+
+
+class SharedGraph:
+    """A graph that is loaded when it is first needed, and that threads may share: it runs for one of them at a time.
+
+    Args:
+        load: gives the graph.
+    """
+
+    def __init__(self, load: Callable[[], Graph]) -> None:
+        self._load, self._lock = load, threading.Lock()
+        self._graph: Graph | None = None
+
+    def load(self) -> None:
+        """Load it now."""
+        with self._lock:
+            self._loaded()
+
+    def run(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """The outputs for inputs by name; they are the caller's to keep."""
+        with self._lock:
+            return [output.copy() for output in self._loaded().run(inputs)]
+
+    def _loaded(self) -> Graph:
+        if self._graph is None:
+            self._graph = self._load()
+        return self._graph

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stemscribe.arrays import Array
+from stemscribe.inference.compiled import CompiledGraphs
+from stemscribe.records import sha256_of
 
 
 def version() -> str:
@@ -19,9 +23,18 @@ def version() -> str:
 
 
 class OpenVinoGraph:
-    """A graph compiled for the CPU, in float32 throughout."""
+    """A graph compiled for the CPU, in float32 throughout.
 
-    def __init__(self, path: Path, *, outputs: Sequence[str] = (), threads: int = 0) -> None:
+    Args:
+        path: an ONNX file.
+        outputs: which outputs are wanted.
+        threads: how many to use; 0 leaves it to OpenVINO.
+        kept: where it may be found compiled, or is kept once it is.
+    """
+
+    def __init__(
+        self, path: Path, *, outputs: Sequence[str] = (), threads: int = 0, kept: CompiledGraphs | None = None
+    ) -> None:
         import openvino
 
         # Processors with AMX would silently compute in bfloat16: results would then depend on the machine.
@@ -29,14 +42,36 @@ class OpenVinoGraph:
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads
         core = openvino.Core()
-        model = core.read_model(path)
-        if outputs:
-            results = {
-                result.get_friendly_name().rpartition("/sink_port_")[0]: result for result in model.get_results()
-            }
-            model = openvino.Model([results[name] for name in outputs], model.get_parameters())
-        self._request = core.compile_model(model, "CPU", config).create_infer_request()
+        if kept is None:
+            compiled = core.compile_model(_read(core, path, outputs), "CPU", config)
+        else:
+            compiled = _found_or_compiled(core, path, outputs, config, kept)
+        self._request = compiled.create_infer_request()
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         results = self._request.infer(dict(inputs), share_inputs=True, share_outputs=True)
         return [np.asarray(output) for output in results.values()]
+
+
+def _read(core: Any, path: Path, outputs: Sequence[str]) -> Any:
+    """The graph of a file, or what of it the outputs need."""
+    import openvino
+
+    model = core.read_model(path)
+    if not outputs:
+        return model
+    results = {result.get_friendly_name().rpartition("/sink_port_")[0]: result for result in model.get_results()}
+    return openvino.Model([results[name] for name in outputs], model.get_parameters())
+
+
+def _found_or_compiled(
+    core: Any, path: Path, outputs: Sequence[str], config: Mapping[str, Any], kept: CompiledGraphs
+) -> Any:
+    processor = core.get_property("CPU", "FULL_DEVICE_NAME")
+    facts = [sha256_of(path), version(), processor, json.dumps(config, sort_keys=True), *outputs]
+    if (content := kept.find(facts)) is not None:
+        with suppress(RuntimeError):  # it says so if it does not like it
+            return core.import_model(content, "CPU", config)
+    compiled = core.compile_model(_read(core, path, outputs), "CPU", config)
+    kept.keep(facts, compiled.export_model().getvalue())
+    return compiled

@@ -19,7 +19,6 @@ import msgspec
 
 from stemscribe.jobs.folder import JobFolder
 from stemscribe.jobs.job import Job
-from stemscribe.pipeline.live import Request
 from stemscribe.pipeline.resources import available_memory, taken_memory
 from stemscribe.records import make_folder
 from stemscribe.wording import ending, readable
@@ -109,6 +108,8 @@ def start(
         return None
     if (os.cpu_count() or 1) == 1:
         log.warning("this machine has one core, which --live takes its share of: the job will take longer")
+    from stemscribe.pipeline.live import Request  # that takes a while, which only --live has any use for
+
     request = Request(
         asker=os.getpid(),
         job=job,
@@ -121,7 +122,7 @@ def start(
     try:
         make_folder(ahead)
         with (ahead / _TALK).open("wb") as talk:
-            companion = Companion(_started(request, talk), ahead / _TALK)
+            companion = Companion(_started(msgspec.json.encode(request), talk), ahead / _TALK)
     except OSError as error:
         log.warning("--live could not be started, and the job goes on without it: %s", error.strerror)
         return None
@@ -135,7 +136,7 @@ def remove_live(folder: JobFolder) -> None:
         (folder.path / LIVE).unlink(missing_ok=True)
 
 
-def _started(request: Request, talk: IO[bytes]) -> subprocess.Popen[bytes]:
+def _started(request: bytes, talk: IO[bytes]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-I", "-m", "stemscribe.pipeline.live"]
     process = subprocess.Popen(
         command,
@@ -146,7 +147,7 @@ def _started(request: Request, talk: IO[bytes]) -> subprocess.Popen[bytes]:
     )
     assert process.stdin is not None
     with suppress(BrokenPipeError), process.stdin as asked:  # if it died at once, that is said soon enough
-        asked.write(msgspec.json.encode(request))
+        asked.write(request)
     return process
 
 

@@ -53,7 +53,7 @@ from stemscribe.timebase import Seconds, to_seconds
 from stemscribe.transcript import Region, Segment
 
 _PAUSE: Seconds = 0.5
-_NICENESS = 10
+_NICENESS = 5  # a third of the time that a core has: what is heard now need not be heard later
 _WRITING_SHARE = 10  # of the time, at most one part in so many goes into writing subtitles
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 _CGROUP = Path("/sys/fs/cgroup")
-_MMAP_THRESHOLD, _LARGE = -3, 1 << 20  # glibc's M_MMAP_THRESHOLD
+_MMAP_THRESHOLD, _LARGE = -3, 4 << 20  # glibc's M_MMAP_THRESHOLD
 
 
 def give_memory_back() -> None:

@@ -50,6 +50,7 @@ class Separator(Protocol):
                 deviation.
 
         Returns:
-            `[stems, channels, window_frames]` at the same level; the same for the same input, bit by bit.
+            `[stems, channels, window_frames]` at the same level; the same for the same input, bit by bit, whichever
+            thread asks, and whatever others ask meanwhile.
         """
         ...

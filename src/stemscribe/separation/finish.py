@@ -20,6 +20,7 @@ import numpy as np
 from stemscribe.arrays import Array
 from stemscribe.audio.writer import StemWriter
 from stemscribe.choices import ClipMode, StemFormat, StemSubtype
+from stemscribe.concurrency import one_ahead
 from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.stream import ReadMix
 from stemscribe.separation.windows import Window
@@ -138,8 +139,12 @@ def clip_gains(peaks: Mapping[str, float]) -> dict[str, float]:
 
 def stem_blocks(journal: Journal, layout: Layout, read_mix: ReadMix) -> Iterator[tuple[Window, dict[str, Array]]]:
     """Each window with its finished frames, by stem, with the accompaniment among them."""
-    for window, finished in journal.finished():
-        yield window, with_accompaniment(layout, read_mix, window, finished)
+
+    def whole(committed: tuple[Window, Array]) -> dict[str, Array]:
+        return with_accompaniment(layout, read_mix, *committed)
+
+    for (window, _), stems in one_ahead(whole, journal.finished()):
+        yield window, stems
 
 
 def with_accompaniment(layout: Layout, read_mix: ReadMix, window: Window, finished: Array) -> dict[str, Array]:

@@ -9,14 +9,13 @@ because the network's inputs and outputs are those of a graph, and no torch is w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from stemscribe.arrays import Array
+from stemscribe.concurrency import at_once
 
 FFT_FRAMES = 4096
 HOP_FRAMES = 1024
@@ -47,7 +46,7 @@ def analyse(signal: Array) -> Array:
         spectrum = np.fft.rfft(framed[channel] * (_HANN * _SCALE), axis=-1)[:, :BINS]
         parts[channel, 0], parts[channel, 1] = spectrum.real.T, spectrum.imag.T
 
-    _at_once(fill, range(channels))
+    at_once(fill, range(channels))
     return parts.reshape(2 * channels, BINS, hops)
 
 
@@ -74,15 +73,8 @@ def synthesise(spectrogram: Array, frames: int) -> Array:
         framed *= _HANN / _SCALE
         signals[channel] = (_overlapped(framed) / _envelope(hops))[start : start + frames]
 
-    _at_once(fill, range(len(parts)))
+    at_once(fill, range(len(parts)))
     return signals.reshape(*leading, doubled // 2, frames)
-
-
-def _at_once(work: Callable[[int], None], channels: Iterable[int]) -> None:
-    """Do the work of every channel, each on a thread of its own: NumPy lets go of the interpreter meanwhile."""
-    with ThreadPoolExecutor() as threads:
-        for done in [threads.submit(work, channel) for channel in channels]:
-            done.result()
 
 
 def _reflected(signal: Array, left: int, right: int) -> Array:

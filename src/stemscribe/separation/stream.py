@@ -1,10 +1,11 @@
 """Separation of a file of any length, on one page.
 
 For each window: read what the model is to see, bring it to unit level, separate it, add it to the running sum, bring
-what is finished back to its level, and commit that before the next window begins. At any time one window is in memory
-and all others are on the disk, so that an hour needs no more memory than a minute, and a run that is killed loses the
-window it was at. What cannot be right about an estimate (`checks`) is asked before it is added: such a window is
-separated once more, and if that does not help, the doubt is committed with it and the film goes on.
+what is finished back to its level, and commit that. Meanwhile the model is at the next window already: it never waits
+for a disk. At any time three windows are in memory and all others are on the disk, so that an hour needs no more memory
+than a minute, and a run that is killed loses the window it was at. What cannot be right about an estimate (`checks`) is
+asked before it is added: such a window is separated once more, and if that does not help, the doubt is committed with
+it and the film goes on.
 
 The steps are those of Demucs' `apply_model(split=True, shifts=0)` and of the normalisation around it in its
 `separate` command (adefossez/demucs, `demucs/apply.py`, `demucs/separate.py`). We differ in when a frame is divided
@@ -13,13 +14,15 @@ and written: as soon as it can be, not at the end. Random shifts are left out: t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
 from stemscribe.arrays import Array
 from stemscribe.choices import Quality
+from stemscribe.concurrency import one_ahead
 from stemscribe.separation.base import Separator
 from stemscribe.separation.checks import HARD, Doubt, Estimate, examine, is_hard, silenced
 from stemscribe.separation.gate import Treatment
@@ -123,8 +126,8 @@ def separate_again(
 
     The one before takes part where both overlap, and no other does: so two windows are separated.
     """
-    both = _separated(read_mix, separator, plan, level, treated, max(0, index - 1))
-    return next(one for one in both if one.window.index == index)
+    *_, found = _separated(read_mix, separator, plan, level, treated, max(0, index - 1), stop=index + 1)
+    return found
 
 
 def _separated(
@@ -135,26 +138,62 @@ def _separated(
     treated: Sequence[Treatment],
     first: int,
     tail: Array | None = None,
+    *,
+    stop: int | None = None,
 ) -> Iterator[Separated]:
-    """The windows from `first` on, `tail` being what the one before it left."""
+    """The windows from `first` to before `stop`, `tail` being what the one before the first left."""
+
+    def estimate(seen: _Seen) -> Array:
+        if seen.treatment == "separated":
+            return separator.separate(seen.mix)[..., seen.own]
+        return _without_model(seen.mix[:, seen.own], seen.treatment, level.silence)
+
     overlap_add = OverlapAdd(plan, tail)
-    for window in plan.starting_at(first):
+    windows = islice(plan.starting_at(first), None if stop is None else stop - first)
+    before = _treatment(treated, first - 1) if first else "silent"
+    # Two at a time: what a model does before it computes, and after, then happens while it computes.
+    for seen, sound in one_ahead(estimate, _seen(read_mix, separator, plan, level, treated, windows), threads=2):
+        believed = _Believed(sound, ())
+        if seen.treatment == "separated":
+            # What the window before says of these frames is only worth a comparison if the model said it.
+            foretold = overlap_add.foretold if before == "separated" else None
+            believed = _believed(separator, seen, sound, foretold, level.silence)
+        finished = overlap_add.add(seen.window, believed.sound)
+        assert overlap_add.tail is not None
+        yield Separated(seen.window, level.undo(finished), overlap_add.tail, believed.doubts, believed.healed)
+        before = seen.treatment
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A window as the model sees it.
+
+    Attributes:
+        mix: `[channels, window_frames]`.
+        own: those of its frames that are the window's; the others are what surrounds a window that is too short.
+    """
+
+    window: Window
+    mix: Array
+    own: slice
+    treatment: Treatment
+
+
+def _seen(
+    read_mix: ReadMix,
+    separator: Separator,
+    plan: WindowPlan,
+    level: Normalisation,
+    treated: Sequence[Treatment],
+    windows: Iterable[Window],
+) -> Iterator[_Seen]:
+    for window in windows:
         start, stop = plan.seen(window)
         # Silence beyond the ends is silence to the model too: padding comes after normalising, as in Demucs.
         inside = slice(max(0, -start), min(stop, plan.total_frames) - start)
-        seen = np.zeros((separator.channels, plan.window_frames), np.float32)
-        seen[:, inside] = level.apply(read_mix(start + inside.start, start + inside.stop))
-        own = slice(window.start - start, window.stop - start)
-        if _treatment(treated, window.index) == "separated":
-            # What the window before says of these frames is only worth a comparison if the model said it.
-            is_foretold = window.index > 0 and _treatment(treated, window.index - 1) == "separated"
-            foretold = overlap_add.foretold if is_foretold else None
-            believed = _believed(separator, seen, own, window, foretold, level.silence)
-        else:
-            believed = _Believed(_without_model(seen[:, own], _treatment(treated, window.index), level.silence), ())
-        finished = overlap_add.add(window, believed.sound)
-        assert overlap_add.tail is not None
-        yield Separated(window, level.undo(finished), overlap_add.tail, believed.doubts, believed.healed)
+        mix = np.zeros((separator.channels, plan.window_frames), np.float32)
+        mix[:, inside] = level.apply(read_mix(start + inside.start, start + inside.stop))
+        yield _Seen(window, mix, slice(window.start - start, window.stop - start), _treatment(treated, window.index))
 
 
 def _treatment(treated: Sequence[Treatment], index: int) -> Treatment:
@@ -177,16 +216,13 @@ class _Believed:
     healed: tuple[Doubt, ...] = ()
 
 
-def _believed(
-    separator: Separator, seen: Array, own: slice, window: Window, foretold: Array | None, silence: float
-) -> _Believed:
-    """Separate a window, and once more if what came of it cannot be right."""
-    sound = separator.separate(seen)[..., own]
-    first = Estimate(window, separator.sample_rate, separator.stems, seen[:, own], sound, foretold)
+def _believed(separator: Separator, seen: _Seen, sound: Array, foretold: Array | None, silence: float) -> _Believed:
+    """What came of a window; it is separated once more if that cannot be right."""
+    first = Estimate(seen.window, separator.sample_rate, separator.stems, seen.mix[:, seen.own], sound, foretold)
     doubts = examine(first)
     if not is_hard(doubts):
         return _Believed(sound, doubts)
-    second = replace(first, sound=separator.separate(seen)[..., own])
+    second = replace(first, sound=separator.separate(seen.mix)[..., seen.own])
     remaining = examine(second)
     if is_hard(remaining):
         return _Believed(silenced(second, silence), remaining)

@@ -131,7 +131,7 @@ def test_what_was_not_finished_is_looked_for_again(
         looked(one_sided(5 * RATE), progress=stop)
     assert not list(tmp_path.glob("look-*"))
     assert len(looked(one_sided(5 * RATE)).mix_db) == 157
-    assert rough.windows == 2 + 3
+    assert 2 + 3 <= rough.windows <= 3 + 3  # of the first look, one more was under way
 
 
 def test_another_runtime_or_another_length_is_looked_at_for_itself(

@@ -29,8 +29,11 @@ UNGATED = Options(gate="off")
 
 @pytest.fixture
 def context(tmp_path: Path) -> StageContext:
-    """Ten seconds of film before their separation; the model is not there, and not needed before the first window."""
-    film = write_film(tmp_path / "film.wav", [(tone(10, rate=44100), "eng")], rate=44100)
+    """Ten seconds of film before their separation, no window of which is like another.
+
+    The model is not there, and not needed before the first window.
+    """
+    film = write_film(tmp_path / "film.wav", [(tone(10, rate=44100, hertz=441.3), "eng")], rate=44100)
     info = write_mix(film, probe(film).tracks[0], tmp_path / "mix.flac", 44100)
     write_record(tmp_path / "mix.json", info)
     scratch = tmp_path / "stage" / ".scratch" / "abc"
@@ -104,7 +107,7 @@ def test_well_separated_and_well_written_is_proven(
 def test_what_is_doubtful_is_recorded_and_said_in_one_line(
     separate: Callable[..., SeparationRecord], caplog: pytest.LogCaptureFixture
 ) -> None:
-    record = separate(FaultySeparator((0.5,), spoil=no_number, at=(3, 4, 7, 8)))
+    record = separate(FaultySeparator((0.5,), spoil=no_number, times={2: 2, 5: 2}))
     assert [(doubt.window, doubt.kind, doubt.evidence) for doubt in record.doubts] == [
         (2, "not_finite", 20),
         (5, "not_finite", 20),
@@ -121,7 +124,7 @@ def test_what_is_doubtful_is_recorded_and_said_in_one_line(
 def test_what_came_out_well_the_second_time_is_recorded_too(
     separate: Callable[..., SeparationRecord], caplog: pytest.LogCaptureFixture
 ) -> None:
-    record = separate(FaultySeparator((0.5,), spoil=nothing, at=(3,)))
+    record = separate(FaultySeparator((0.5,), spoil=nothing, times={2: 1}))
     assert record.doubts == ()
     assert [(doubt.window, doubt.kind) for doubt in record.healed] == [(2, "dead")]
     assert [each.getMessage() for each in caplog.records if each.levelno > logging.INFO] == [
@@ -134,7 +137,7 @@ def test_after_an_interruption_the_record_and_the_stems_are_the_same(
     separate: Callable[..., SeparationRecord], context: StageContext
 ) -> None:
     outputs = list(context.outputs.values())
-    separate(FaultySeparator((0.5,), spoil=no_number, at=(3, 4, 7, 8)))
+    separate(FaultySeparator((0.5,), spoil=no_number, times={2: 2, 5: 2}))
     undisturbed = [path.read_bytes() for path in outputs]
     shutil.rmtree(context.scratch)
     context.scratch.mkdir()
@@ -144,8 +147,8 @@ def test_after_an_interruption_the_record_and_the_stems_are_the_same(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        separate(FaultySeparator((0.5,), spoil=no_number, at=(3, 4)), progress=stop)
-    separate(FaultySeparator((0.5,), spoil=no_number, at=(2, 3)))
+        separate(FaultySeparator((0.5,), spoil=no_number, times={2: 2}), progress=stop)
+    separate(FaultySeparator((0.5,), spoil=no_number, times={1: 2}))
     assert [path.read_bytes() for path in outputs] == undisturbed
 
 
@@ -154,8 +157,8 @@ def test_a_rehearsal_refuses_a_model_that_gives_no_sound(
     separate: Callable[..., SeparationRecord], spoil: Callable[[Array], None]
 ) -> None:
     with pytest.raises(StageError, match=r"The separation model does not work on this machine: it gives .* of vocals"):
-        separate(FaultySeparator((0.5,), spoil=spoil, at=(1, 2)), rehearsal=True)
-    separate(FaultySeparator((0.5,), spoil=spoil, at=(1, 2)), rehearsal=False)
+        separate(FaultySeparator((0.5,), spoil=spoil, times={0: 2}), rehearsal=True)
+    separate(FaultySeparator((0.5,), spoil=spoil, times={0: 2}), rehearsal=False)
 
 
 def test_files_that_are_not_what_was_computed_fail_the_stage_and_are_written_again(
@@ -195,7 +198,7 @@ def test_a_long_film_is_told_to_be_alive_while_its_files_are_written(
     monkeypatch.setattr(source_separation, "_SIGN_OF_LIFE_SECONDS", 0.0)
     separate(FakeSeparator((0.5,)), progress=lambda progress: told.append(progress.done))
     assert told[:15] == list(range(15))
-    assert len(told) > 15 + 3 * 14  # at every window, each time that all are gone through
+    assert len(told) >= 15 + 3 * 14  # at every window, each time that all are gone through
     assert set(told[15:]) == {14}
 
 
@@ -349,7 +352,8 @@ def test_other_treatments_have_another_journal(
     assert len([path for path in context.scratch.iterdir() if path.is_dir()]) == 2
     look.finds = finds[2]
     assert separate(separators[2], job=gated).gate == RUNS
-    assert [separator.windows for separator in separators] == [3, 0, 1]
+    assert separators[0].windows in (3, 4)  # one more was under way
+    assert [separator.windows for separator in separators[1:]] == [0, 1]
 
 
 def test_what_the_look_has_kept_is_no_other_separation(
@@ -378,7 +382,7 @@ def test_in_a_rehearsal_no_model_stays_untried(
 ) -> None:
     look.finds = evidence()
     with pytest.raises(StageError, match=r"The separation model does not work on this machine"):
-        separate(FaultySeparator((0.5,), spoil=nothing, at=(1, 2)), job=gated, rehearsal=True)
+        separate(FaultySeparator((0.5,), spoil=nothing, times={0: 2}), job=gated, rehearsal=True)
 
 
 FOUR = ("drums", "bass", "other", "vocals")

@@ -16,13 +16,14 @@ import numpy as np
 from stemscribe.arrays import Array
 from stemscribe.audio.resample import Resampler
 from stemscribe.audio.source import AudioSource, to_mono
+from stemscribe.concurrency import one_ahead
 from stemscribe.jobs.job import Options
 from stemscribe.pipeline.stage import Progress, StageContext
 from stemscribe.records import replacing
 from stemscribe.separation.base import Separator
 from stemscribe.separation.engines.spleeter_onnx import SpleeterOnnx
 from stemscribe.separation.gate import Evidence
-from stemscribe.separation.windows import WindowPlan
+from stemscribe.separation.windows import Window, WindowPlan
 from stemscribe.speech.activity import HOP, SAMPLE_RATE, SpeechDetector
 from stemscribe.timebase import to_seconds
 
@@ -87,10 +88,15 @@ def _heard(detector: SpeechDetector, blocks: Iterator[Array], channels: int) -> 
 def _parts(mix: AudioSource, rough: Separator, seen: Callable[[int], None]) -> Iterator[Array]:
     """The rough vocals and everything else, both mono at 16 kHz, `[2, frames]`."""
     resampler = Resampler(mix.sample_rate, SAMPLE_RATE, 2)
-    for window in WindowPlan(mix.frames, rough.window_frames, 0):
-        block = mix.read(window.start, window.start + rough.window_frames)
+    windows = WindowPlan(mix.frames, rough.window_frames, 0)
+    blocks = ((window, mix.read(window.start, window.start + rough.window_frames)) for window in windows)
+
+    def separated(window_and_block: tuple[Window, Array]) -> Array:
+        window, block = window_and_block
         vocals = rough.separate(block)[0]
-        parts = np.concatenate([to_mono(vocals), to_mono(block - vocals)])[:, : window.frames]
+        return np.concatenate([to_mono(vocals), to_mono(block - vocals)])[:, : window.frames]
+
+    for (window, _), parts in one_ahead(separated, blocks, threads=2):
         yield resampler.push(parts)
         seen(window.stop)
     yield resampler.push(np.zeros((2, 0), np.float32), last=True)

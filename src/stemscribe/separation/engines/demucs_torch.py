@@ -83,7 +83,7 @@ class DemucsTorch:
         self.window_frames: int = ready["window_frames"]
         self.device: str = ready["device"]
         self.runtime = f"torch {ready['torch']} with demucs {ready['demucs']} on {self.device}"
-        self._slowest = 0.0
+        self._slowest, self._lock = 0.0, threading.Lock()
         on = ready["device_name"] or f"{ready['threads']} threads"
         log.info("%s (%s)", self.runtime, on)
 
@@ -96,10 +96,11 @@ class DemucsTorch:
         Raises:
             StageError: the worker ended, ran out of memory, or does not answer any more.
         """
-        started = time.monotonic()
-        patience = max(LEAST_PATIENCE_SECONDS, PATIENCE * self._slowest)
-        answer = self._worker.ask(np.ascontiguousarray(mix, "<f4").tobytes(), patience)
-        self._slowest = max(self._slowest, time.monotonic() - started)
+        with self._lock:
+            started = time.monotonic()
+            patience = max(LEAST_PATIENCE_SECONDS, PATIENCE * self._slowest)
+            answer = self._worker.ask(np.ascontiguousarray(mix, "<f4").tobytes(), patience)
+            self._slowest = max(self._slowest, time.monotonic() - started)
         stems = np.frombuffer(answer.payload, "<f4").astype(np.float32)
         return stems.reshape(len(self.stems), self.channels, self.window_frames)
 

@@ -7,14 +7,14 @@ inverse after it are ours. A stem is the sum of what the spectrogram branch and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from stemscribe.arrays import Array
 from stemscribe.choices import Device
-from stemscribe.inference import Graph, choose_runtime, load_graph
+from stemscribe.inference import CompiledGraphs, SharedGraph, choose_runtime, load_graph
 from stemscribe.separation import spectrogram
 
 ALL_STEMS = ("drums", "bass", "other", "vocals")
@@ -22,6 +22,7 @@ SAMPLE_RATE = 44100
 CHANNELS = 2
 WINDOW_FRAMES = 343980  # 39/5 s: the length of the training examples
 GRAPH_FILE = "htdemucs-network.onnx"
+COMPILED = "compiled"
 
 
 class HTDemucsOnnx:
@@ -44,16 +45,14 @@ class HTDemucsOnnx:
         runtime = choose_runtime(device)
         self.runtime = str(runtime)
         outputs = [f"{stem}/{branch}" for stem in self.stems for branch in ("spectrum", "wave")]
-        self._load = partial(load_graph, folder / GRAPH_FILE, runtime, outputs=outputs, threads=threads)
-
-    @cached_property
-    def _graph(self) -> Graph:
-        # Loaded when it is first needed: a resumed job may only have its files left to write.
-        return self._load()
+        kept = CompiledGraphs(folder / COMPILED)
+        self._graph = SharedGraph(
+            partial(load_graph, folder / GRAPH_FILE, runtime, outputs=outputs, threads=threads, kept=kept)
+        )
 
     def load(self) -> None:
         """Compile the graph."""
-        _ = self._graph
+        self._graph.load()
 
     def separate(self, mix: Array) -> Array:
         """The stems of one window: `[2, 343980]` in, `[stems, 2, 343980]` out."""

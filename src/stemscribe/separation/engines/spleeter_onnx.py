@@ -16,14 +16,14 @@ brought to unit level, the voices of our four mixtures of speech and music came 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from stemscribe.arrays import Array
 from stemscribe.choices import Device
-from stemscribe.inference import Graph, choose_runtime, load_graph
+from stemscribe.inference import SharedGraph, choose_runtime, load_graph
 from stemscribe.separation.engines.spleeter_spectrogram import FFT_FRAMES, HOP_FRAMES, analyse, synthesise
 
 ALL_STEMS = ("vocals", "accompaniment")
@@ -54,16 +54,11 @@ class SpleeterOnnx:
         self._picked = [ALL_STEMS.index(stem) for stem in self.stems]
         runtime = choose_runtime(device)
         self.runtime = str(runtime)
-        self._load = partial(load_graph, folder / GRAPH_FILE, runtime, threads=threads)
-
-    @cached_property
-    def _graph(self) -> Graph:
-        # Loaded when it is first needed: a resumed job may only have its files left to write.
-        return self._load()
+        self._graph = SharedGraph(partial(load_graph, folder / GRAPH_FILE, runtime, threads=threads))
 
     def load(self) -> None:
         """Compile the graph."""
-        _ = self._graph
+        self._graph.load()
 
     def separate(self, mix: Array) -> Array:
         """The stems of one window: `[2, 520192]` in, `[stems, 2, 520192]` out."""

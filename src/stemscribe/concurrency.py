@@ -1,0 +1,56 @@
+"""Work that is done while other work is: threads, for code that lets go of the interpreter while it computes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def one_ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 1
+) -> Iterator[tuple[Item, Result]]:
+    """Each item with what work makes of it, in order; the next one is under way while the caller deals with one.
+
+    Items are taken on the caller's own thread. What the work raises is raised where its result is due. Whoever stops
+    early does not wait for what is under way.
+
+    Args:
+        work: called on threads of its own.
+        items: taken one ahead of the results.
+        threads: 1 for work that must not run twice at a time, 2 for work that may: then an item need not wait for the
+            one before it.
+
+    >>> list(one_ahead(lambda number: number * 10, [1, 2, 3]))
+    [(1, 10), (2, 20), (3, 30)]
+    """
+    pool = ThreadPoolExecutor(threads)
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(work, item)))
+            if len(waiting) > 1:
+                yield _done(*waiting.popleft())
+        while waiting:
+            yield _done(*waiting.popleft())
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _done(item: Item, future: Future[Result]) -> tuple[Item, Result]:
+    return item, future.result()
+
+
+def at_once(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """What work makes of each item, all at the same time, each on a thread of its own.
+
+    >>> at_once(lambda number: number * 10, [1, 2, 3])
+    [10, 20, 30]
+    """
+    tasks = list(items)
+    with ThreadPoolExecutor(max(1, len(tasks))) as pool:
+        return list(pool.map(work, tasks))

@@ -1,0 +1,74 @@
+"""Work that is done while other work is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from stemscribe.concurrency import at_once, one_ahead
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_results_come_in_the_order_of_the_items(threads: int, count: int) -> None:
+    found = one_ahead(lambda number: number * number, range(count), threads=threads)
+    assert list(found) == [(number, number * number) for number in range(count)]
+
+
+def test_the_next_one_is_under_way_while_the_caller_deals_with_one() -> None:
+    begun = [threading.Event() for _ in range(3)]
+    for number, _ in one_ahead(lambda number: begun[number].set(), range(3)):
+        assert all(each.wait(10) for each in begun[: number + 2])
+
+
+def test_only_one_item_is_taken_ahead() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(9):
+            taken.append(number)
+            yield number
+
+    for number, _ in one_ahead(str, items(), threads=2):
+        assert taken == list(range(min(number + 2, 9)))
+
+
+def test_two_threads_work_at_the_same_time() -> None:
+    meeting = threading.Barrier(2, timeout=10)
+    assert len(list(one_ahead(lambda number: meeting.wait(), range(4), threads=2))) == 4
+
+
+def test_one_thread_never_works_on_two_items() -> None:
+    lock = threading.Lock()
+
+    def alone(number: int) -> int:
+        assert lock.acquire(blocking=False)
+        lock.release()
+        return number
+
+    assert len(list(one_ahead(alone, range(200)))) == 200
+
+
+def test_an_error_is_raised_where_its_result_is_due() -> None:
+    seen = []
+    with pytest.raises(ZeroDivisionError):
+        for number, _ in one_ahead(lambda number: 1 / (number - 2), range(9), threads=2):
+            seen.append(number)
+    assert seen == [0, 1]
+
+
+def test_whoever_stops_early_does_not_wait() -> None:
+    release = threading.Event()
+    found = one_ahead(lambda number: number and release.wait(10), range(3))
+    assert next(found) == (0, 0)
+    found.close()  # would take ten seconds
+    assert not release.is_set()
+    release.set()
+
+
+def test_all_items_are_worked_on_at_once() -> None:
+    meeting = threading.Barrier(3, timeout=10)
+    assert sorted(at_once(lambda number: meeting.wait(), range(3))) == [0, 1, 2]
+    assert at_once(str, []) == []
