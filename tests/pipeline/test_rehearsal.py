@@ -461,6 +461,8 @@ def test_another_workflow_another_model_and_other_code_are_of_another_kind(
     kinds = {one.kind(), replace(one, job=replace(one.job, workflow="transcribe")).kind()}
     assert replace(one, job=replace(one.job, media_identity="another")).kind() in kinds
     kinds.add(replace(one, job=replace(one.job, source_language="de")).kind())  # English is not translated
+    subtitle = replace(one, workflow=workflow_named("subtitle"))  # which may fail over the film itself, in the end
+    kinds |= {subtitle.kind(), replace(subtitle, job=replace(one.job, media_identity="another")).kind()}
     specs = dict(one.models.catalog)
     (file,) = specs["htdemucs"].files
     changed = msgspec.structs.replace(file, sha256="0" * 64)
@@ -468,7 +470,7 @@ def test_another_workflow_another_model_and_other_code_are_of_another_kind(
     kinds.add(replace(one, models=ModelStore(tmp_path / "models", specs)).kind())
     monkeypatch.setattr(rehearsal, "stamp_of", lambda path: "newer")
     kinds.add(one.kind())
-    assert len(kinds) == 5
+    assert len(kinds) == 7
 
 
 @pytest.mark.parametrize(("age", "times"), [(23.9 * HOUR, 1), (24.1 * HOUR, 2), (-1 * HOUR, 2)])

@@ -151,9 +151,12 @@ class Rehearsal:
         return self._hashed(self.job.source_language, self.job.media_identity, asdict(self.job.options))
 
     def kind(self) -> str:
-        """What a rehearsal finds out about the machine depends on, hashed: all of that but the film."""
+        """What a rehearsal finds out about the machine depends on, hashed: all of that but the film, unless that is
+        gone back to in the end.
+        """
         of_the_film = {"audio_track": "", "start_time": 0.0, "end_time": None}
-        return self._hashed(self.job.source_language, "", asdict(self.job.options) | of_the_film)
+        film = self.job.media_identity if self.workflow.goes_back_to_the_film else ""
+        return self._hashed(self.job.source_language, film, asdict(self.job.options) | of_the_film)
 
     def _hashed(self, language: str, film: str, options: dict[str, object]) -> str:
         environments = {Path(sys.prefix)}

@@ -48,6 +48,11 @@ class Workflow:
         """Whether something in it is computed by an engine that has to be decided on."""
         return any("engine" in step.stage.depends_on for step in self.steps)
 
+    @property
+    def goes_back_to_the_film(self) -> bool:
+        """Whether a stage reads the film itself, as well as what was made of it."""
+        return any("media_identity" in step.stage.depends_on for step in self.steps)
+
     def makes(self, name: str) -> bool:
         """Whether an artefact of that name comes of it, if only of some films."""
         return any(artefact.name == name for step in self.steps for artefact in step.stage.outputs(Options()))

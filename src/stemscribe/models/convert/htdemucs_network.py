@@ -61,7 +61,7 @@ def write_graph(path: Path, tensors: Mapping[str, Tensor]) -> None:
         tensors: its state dict.
 
     Raises:
-        ValueError: a weight is missing, or has another shape.
+        ValueError: a weight is missing.
     """
     network = Network()
     outputs = _HTDemucs(network, tensors).build()
