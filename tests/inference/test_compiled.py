@@ -77,7 +77,7 @@ def test_what_was_damaged_is_compiled_anew_and_kept_again(
     file.write_bytes(damaged)
     assert [product(path, tmp_path / "kept") for _ in range(2)] == [[2, 4, 6]] * 2
     assert len(compilations) == 2
-    assert len(file.read_bytes()) == len(whole)
+    assert len(list((tmp_path / "kept").iterdir())) <= KEPT
 
 
 def test_what_openvino_does_not_like_is_compiled_anew(

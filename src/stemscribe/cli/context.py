@@ -140,7 +140,12 @@ def stem_options() -> tuple[Callable[[Function], Function], ...]:
             show_default=True,
             help="What separates; auto: torch on a GPU that works, else onnx.",
         ),
-        click.option("--separation-model", default="htdemucs", show_default=True, help="What separates: a Demucs model, or spleeter."),
+        click.option(
+            "--separation-model",
+            default="htdemucs",
+            show_default=True,
+            help="What separates: a Demucs model, or spleeter.",
+        ),
         click.option(
             "--gate",
             type=click.Choice(["auto", "off"]),

@@ -12,7 +12,6 @@ import numpy as np
 
 from stemscribe.arrays import Array
 from stemscribe.inference.compiled import CompiledGraphs
-from stemscribe.records import sha256_of
 
 
 def version() -> str:
@@ -68,7 +67,15 @@ def _found_or_compiled(
     core: Any, path: Path, outputs: Sequence[str], config: Mapping[str, Any], kept: CompiledGraphs
 ) -> Any:
     processor = core.get_property("CPU", "FULL_DEVICE_NAME")
-    facts = [sha256_of(path), version(), processor, json.dumps(config, sort_keys=True), *outputs]
+    graph = path.stat()  # its hash is proven when it is fetched, and would take a tenth of a second here
+    facts = [
+        str(graph.st_size),
+        str(graph.st_mtime_ns),
+        version(),
+        processor,
+        json.dumps(config, sort_keys=True),
+        *outputs,
+    ]
     if (content := kept.find(facts)) is not None:
         with suppress(RuntimeError):  # it says so if it does not like it
             return core.import_model(content, "CPU", config)
