@@ -144,7 +144,7 @@ def stem_options() -> tuple[Callable[[Function], Function], ...]:
             "--separation-model",
             default="htdemucs",
             show_default=True,
-            help="What separates: a Demucs model, or spleeter.",
+            help="A Demucs model, or spleeter.",
         ),
         click.option(
             "--gate",
