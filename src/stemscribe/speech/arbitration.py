@@ -25,7 +25,7 @@ from stemscribe.timebase import Seconds
 from stemscribe.transcript import Audio, Region, Segment, Word
 
 Hearings = Mapping[Audio, Sequence[Segment]]
-_FROM_VOCALS: tuple[Audio, ...] = ("vocals", "blend-20", "blend-10", "blend-35")
+_FROM_VOCALS: tuple[Audio, ...] = ("vocals", "blend-10", "blend-20", "blend-35")
 _LOOSE: Seconds = 0.5  # the detector goes on this long after the last word, or nearly
 
 
@@ -38,8 +38,8 @@ class ArbitrationRules:
         unwritten: so is one that has no word for so much certain speech.
         unsure: a first hearing with an average log probability below this is heard again.
         silent: so is one with more than this share of its words where the vocals are silent.
-        others: what is listened to then, in this order,
-        enough: until so many of them have heard the very same words.
+        others: what is listened to then, in this order.
+        enough: if the first so many of them, which differ most, have heard the very same words, the rest is not asked.
         pause: of this length, and without a word in any hearing, parts two stretches.
         confidence: what a unit of log probability of a word counts against the share of words that differ.
         unheard: the log probability that stands for having heard nothing.
@@ -49,7 +49,7 @@ class ArbitrationRules:
     unwritten: Seconds = 1.5
     unsure: float = -0.5
     silent: float = 0.2
-    others: tuple[Audio, ...] = _FROM_VOCALS
+    others: tuple[Audio, ...] = ("vocals", "blend-35", "blend-20", "blend-10")
     enough: int = 2
     pause: Seconds = 0.3
     confidence: float = 0.3
@@ -138,9 +138,14 @@ def worth_another(
 
 
 def agreed(hearings: Hearings, rules: ArbitrationRules = ArbitrationRules()) -> bool:
-    """Whether so many hearings have heard the very same words that another one could hardly outvote them."""
+    """Whether the first hearings have the very same words, so that what lies between them has them too."""
     texts = [plain_words("".join(word.text for word in _words(found))) for found in hearings.values()]
-    return any(text and texts.count(text) >= rules.enough for text in texts)
+    return len(texts) == rules.enough and all(text and text == texts[0] for text in texts)
+
+
+def in_order(hearings: Mapping[Audio, list[Segment]]) -> dict[Audio, list[Segment]]:
+    """Hearings from the vocals alone to the one with most of the mix: between equals, the purer one is believed."""
+    return {audio: hearings[audio] for audio in _FROM_VOCALS if audio in hearings}
 
 
 def arbitrate(hearings: Hearings, rules: ArbitrationRules = ArbitrationRules()) -> tuple[Stretch, ...]:

@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from stemscribe.choices import AsrAudio
-from stemscribe.speech.arbitration import ArbitrationRules, Stretch, agreed, arbitrate, chosen, drowned, worth_another
+from stemscribe.speech.arbitration import (
+    ArbitrationRules,
+    Stretch,
+    agreed,
+    arbitrate,
+    chosen,
+    drowned,
+    in_order,
+    worth_another,
+)
 from stemscribe.speech.doubts import DoubtRules, doubts, plain_words, repeats_itself
 from stemscribe.speech.faster_whisper import Listening
 from stemscribe.speech.recognition import Dropped, Heard, Hearing, within
@@ -157,13 +166,13 @@ class _Attention:
         return hearings if any(hearings.values()) else {start: first}
 
     def _in_others(self, reason: str) -> dict[Audio, list[Segment]]:
-        """The region in what separation has made of it, in one form after another until they agree."""
+        """The region in all that separation has made of it, unless the two that differ most have the same words."""
         hearings: dict[Audio, list[Segment]] = {}
         for audio in self._rules.arbitration.others:
             hearings[audio] = self._in_script(audio, reason)
             if agreed(hearings, self._rules.arbitration) and not self._is_doubted(hearings):
                 break
-        return hearings
+        return in_order(hearings)
 
     def _is_doubted(self, hearings: Mapping[Audio, Sequence[Segment]]) -> bool:
         """Whether there is anything that a further hearing might clear up."""
