@@ -67,7 +67,7 @@ def test_under_music_all_hearings_are_compared_and_kept() -> None:
     ear = Ear({"mix": [said("combing fleas", 2.0)], "vocals": [said("come in peas", 2.0)], "blend-20": [right],
                "blend-10": [said("come and please", 2.0)], "blend-35": [right]})  # fmt: skip
     heard = hear(ear, LOUD)
-    assert ear.audios == ["vocals", "blend-20", "blend-10", "blend-35"]
+    assert ear.audios == ["vocals", "blend-35", "blend-20", "blend-10"]
     assert texts(heard) == ["come in please"]
     assert heard.segments[0].heard == "blend-20"
     assert heard.segments[0].reason.startswith("voices only -7 dB over everything else; other hearings differ")
@@ -75,23 +75,24 @@ def test_under_music_all_hearings_are_compared_and_kept() -> None:
     scores = {hearing.audio: hearing.score for hearing in heard.hearings}
     assert None not in scores.values()
     assert max(scores, key=lambda audio: scores[audio] or -9) in ("blend-20", "blend-35")
-    assert [hearing.chosen for hearing in heard.hearings] == [0, 3, 0, 0]
+    assert [hearing.chosen for hearing in heard.hearings] == [0, 0, 3, 0]
 
 
 def test_two_hearings_with_the_same_words_are_enough() -> None:
-    ear = Ear({"vocals": [said("Come in, please.", 2.0)], "blend-20": [said("come in please", 2.1)]})
+    ear = Ear({"vocals": [said("Come in, please.", 2.0)], "blend-35": [said("come in please", 2.1)]})
     heard = hear(ear, LOUD)
-    assert ear.audios == ["vocals", "blend-20"]
+    assert ear.audios == ["vocals", "blend-35"]
     assert [text.strip(".").lower() for text in texts(heard)] in (["come in, please"], ["come in please"])
-    assert [hearing.audio for hearing in heard.hearings] == ["vocals", "blend-20"]
+    assert [hearing.audio for hearing in heard.hearings] == ["vocals", "blend-35"]
     assert sorted(hearing.chosen for hearing in heard.hearings) == [0, 3]
 
 
-def test_any_two_will_do() -> None:
+def test_two_that_are_much_alike_are_not_enough() -> None:
+    """That they have the same words proves little: all four are asked."""
     right = [said("come in please", 2.0)]
-    ear = Ear({"vocals": [said("come in peas", 2.0)], "blend-20": right, "blend-10": right})
+    ear = Ear({"vocals": [said("come in peas", 2.0)], "blend-35": right, "blend-20": right, "blend-10": right})
     assert texts(hear(ear, LOUD)) == ["come in please"]
-    assert ear.audios == ["vocals", "blend-20", "blend-10"]
+    assert ear.audios == ["vocals", "blend-35", "blend-20", "blend-10"]
 
 
 @pytest.mark.parametrize(
@@ -106,20 +107,13 @@ def test_any_two_will_do() -> None:
 def test_two_that_agree_on_what_is_doubtful_are_not_enough(doubtful: Segment) -> None:
     ear = Ear({"vocals": [doubtful], "blend-20": [doubtful], "blend-10": [doubtful], "blend-35": [doubtful]})
     hear(ear, LOUD)
-    assert ear.audios[:4] == ["vocals", "blend-20", "blend-10", "blend-35"]
-
-
-def test_a_doubt_about_what_a_third_has_heard_is_enough_to_go_on() -> None:
-    right, loop = [said("come in please", 2.0)], [said("no " * 8, 2.0, pace=0.2)]
-    ear = Ear({"vocals": loop, "blend-20": right, "blend-10": right, "blend-35": right})
-    assert texts(hear(ear, LOUD)) == ["come in please"]
-    assert ear.audios == ["vocals", "blend-20", "blend-10", "blend-35"]
+    assert ear.audios[:4] == ["vocals", "blend-35", "blend-20", "blend-10"]
 
 
 def test_to_have_heard_nothing_is_not_to_agree() -> None:
     ear = Ear({"blend-35": [said("over here", 2.0, sure=0.99)]})
     hear(ear, LOUD)
-    assert ear.audios == ["vocals", "blend-20", "blend-10", "blend-35"]
+    assert ear.audios == ["vocals", "blend-35", "blend-20", "blend-10"]
 
 
 def test_what_is_drowned_is_heard_in_the_mix_only_where_nothing_else_has_a_word() -> None:
@@ -129,7 +123,7 @@ def test_what_is_drowned_is_heard_in_the_mix_only_where_nothing_else_has_a_word(
     assert "mix" not in one_word.audios
     nothing = Ear({"mix": mix})
     heard = hear(nothing, LOUD)
-    assert nothing.audios == ["vocals", "blend-20", "blend-10", "blend-35", "mix"]
+    assert nothing.audios == ["vocals", "blend-35", "blend-20", "blend-10", "mix"]
     assert [hearing.why for hearing in heard.hearings] == [
         *["voices only -7 dB over everything else"] * 4,
         "nothing heard elsewhere",
@@ -139,9 +133,9 @@ def test_what_is_drowned_is_heard_in_the_mix_only_where_nothing_else_has_a_word(
 def test_what_is_not_clear_in_the_mix_stops_where_two_agree_as_well() -> None:
     unsure = said("come in", 2.0, confidence=-0.8)
     right = [said("come in", 2.0)]
-    ear = Ear({"mix": [unsure], "vocals": right, "blend-20": right})
+    ear = Ear({"mix": [unsure], "vocals": right, "blend-35": right})
     hear(ear)
-    assert ear.audios == ["mix", "vocals", "blend-20"]
+    assert ear.audios == ["mix", "vocals", "blend-35"]
 
 
 CENTRED = sound(10.0, [(1.0, 9.0)], music=0.2, centre=True)
@@ -158,7 +152,7 @@ def test_where_the_centre_is_not_clear_it_is_one_witness_of_two() -> None:
     right, wrong = said("come in", 2.0, sure=0.99, confidence=-0.7), said("coming hen", 2.0, sure=0.5)
     ear = Ear({"centre": [right], "vocals": [wrong], "blend-10": [wrong], "blend-20": [wrong], "blend-35": [wrong]})
     heard = hear(ear, CENTRED)
-    assert ear.audios == ["centre", "vocals", "blend-20"]
+    assert ear.audios == ["centre", "vocals", "blend-35"]
     assert texts(heard) == ["come in"]  # hearings of what was separated are one witness, and it is less sure
 
 
@@ -263,7 +257,7 @@ def test_everything_that_was_heard_is_recorded() -> None:
     heard = hear(Ear({"mix": [loop]}, without_repeating=[said("I know her", 2.0)]))
     assert [(hearing.audio, hearing.text.strip(), hearing.chosen) for hearing in heard.hearings] == [
         ("mix", loop.text.strip(), 0),
-        *((audio, "", 0) for audio in ("vocals", "blend-20", "blend-10", "blend-35")),
+        *((audio, "", 0) for audio in ("vocals", "blend-35", "blend-20", "blend-10")),
         ("mix", "I know her", 3),
     ]
     assert heard.hearings[-1].why.endswith("; again, without repeating")
@@ -284,21 +278,21 @@ def test_another_script_is_heard_again_in_the_right_one() -> None:
 def test_once_needed_the_script_is_kept_for_the_whole_region() -> None:
     ear = Ear({"vocals": [said("tum kahan the", 2.0)]}, in_script=[said("तुम कहाँ थे", 2.0, confidence=UNSURE)])
     assert texts(hear(ear, LOUD, HINDI)) == ["तुम कहाँ थे"]
-    assert ear.audios == ["vocals", "vocals", "blend-20", "blend-10", "blend-35"]
+    assert ear.audios == ["vocals", "vocals", "blend-35", "blend-20", "blend-10"]
     assert [bool(listening.scripts) for listening in ear.asked] == [False, True, True, True, True]
 
 
 def test_two_that_agree_in_the_right_script_are_enough() -> None:
     ear = Ear({"vocals": [said("tum kahan the", 2.0)]}, in_script=[said("तुम कहाँ थे", 2.0)])
     assert texts(hear(ear, LOUD, HINDI)) == ["तुम कहाँ थे"]
-    assert ear.audios == ["vocals", "vocals", "blend-20"]
+    assert ear.audios == ["vocals", "vocals", "blend-35"]
 
 
 def test_another_script_is_noticed_in_any_hearing() -> None:
     other = [said("tum kahan the", 2.0)]
-    ear = Ear({"blend-20": other, "blend-10": other}, in_script=[said("तुम कहाँ थे", 2.0, confidence=UNSURE)])
+    ear = Ear({"blend-35": other, "blend-20": other}, in_script=[said("तुम कहाँ थे", 2.0, confidence=UNSURE)])
     assert texts(hear(ear, LOUD, HINDI)) == ["तुम कहाँ थे"]
-    assert ear.audios == ["vocals", "blend-20", "blend-20", "blend-10", "blend-35"]
+    assert ear.audios == ["vocals", "blend-35", "blend-35", "blend-20", "blend-10"]
     assert [bool(listening.scripts) for listening in ear.asked] == [False, False, True, True, True]
 
 
@@ -306,10 +300,10 @@ def test_a_script_that_it_cannot_write_is_asked_of_a_model_once_in_a_region() ->
     other = [said("tum kahan the", 2.0)]
     ear = Ear({"blend-20": other, "blend-35": other}, in_script=[said("ततत", 2.0, confidence=-1.7)])
     heard = hear(ear, LOUD, HINDI)
-    assert ear.audios == ["vocals", "blend-20", "blend-20", "blend-10", "blend-35"]
+    assert ear.audios == ["vocals", "blend-35", "blend-35", "blend-20", "blend-10"]
     assert [bool(listening.scripts) for listening in ear.asked] == [False, False, True, False, False]
     assert [(hearing.text, hearing.score is None) for hearing in heard.hearings[:4]] == [
-        ("", False), ("tum kahan the", False), ("ततत", True), ("", False)]  # fmt: skip
+        ("", False), ("tum kahan the", False), ("ततत", True), ("tum kahan the", False)]  # fmt: skip
 
 
 def test_a_script_that_the_model_cannot_write_is_flagged() -> None:
