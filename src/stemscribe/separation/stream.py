@@ -3,7 +3,7 @@
 For each window: read what the model is to see, bring it to unit level, separate it, add it to the running sum, bring
 what is finished back to its level, and commit that. Meanwhile the model is at the next window already: it never waits
 for a disk. At any time three windows are in memory and all others are on the disk, so that an hour needs no more memory
-than a minute, and a run that is killed loses the window it was at. What cannot be right about an estimate (`checks`) is
+than a minute, and a run that is killed loses two windows at most. What cannot be right about an estimate (`checks`) is
 asked before it is added: such a window is separated once more, and if that does not help, the doubt is committed with
 it and the film goes on.
 
