@@ -49,6 +49,7 @@ TESTS_MODULES = {
     "mypy": "mypy",
     "pip-audit": "pip_audit",
     "pytest": "pytest",
+    "pytest-xdist": "xdist",
     "ruff": "ruff",
     "safetensors": "safetensors",
     "uv": "uv",
