@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,27 @@ def test_damage_within_a_file_is_said(file: Path) -> None:
     with AudioSource(file) as source, pytest.raises(MediaError):
         for block in source.blocks():
             assert block.shape[1]
+
+
+def test_it_is_not_closed_while_another_thread_reads(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on, order = threading.Event(), threading.Event(), []
+
+    def slow(self: AudioSource, first: int, last: int) -> np.ndarray:
+        begun.set()
+        go_on.wait(10)
+        order.append("open" if not self._file.closed else "closed")
+        return np.zeros((last - first, 2), np.float32)
+
+    monkeypatch.setattr(AudioSource, "_file_frames", slow)
+    source = AudioSource(file)
+    reader = threading.Thread(target=source.read, args=(0, 10))
+    reader.start()
+    assert begun.wait(10)
+    closer = threading.Thread(target=source.__exit__, args=(None, None, None))
+    closer.start()
+    closer.join(0.2)
+    go_on.set()
+    for thread in (reader, closer):
+        thread.join(10)
+    assert order == ["open"]
+    assert source._file.closed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +94,39 @@ def test_where_nothing_can_be_kept_it_works_all_the_same(path: Path, tmp_path: P
     (tmp_path / "kept").write_text("a file where the folder would be")
     assert [product(path, tmp_path / "kept") for _ in range(2)] == [[2, 4, 6]] * 2
     assert len(compilations) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="rights are told otherwise there")
+@pytest.mark.parametrize("whose", ["folder", "file"])
+def test_what_others_could_have_written_is_not_computed_with(
+    path: Path, tmp_path: Path, compilations: list[Path], whose: str
+) -> None:
+    product(path, tmp_path / "kept")
+    (file,) = (tmp_path / "kept").iterdir()
+    (file if whose == "file" else file.parent).chmod(0o777)
+    assert product(path, tmp_path / "kept") == [2, 4, 6]
+    assert len(compilations) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_in_its_place_is_neither_written_through_nor_tidied_up(
+    path: Path, tmp_path: Path, compilations: list[Path]
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    for number in range(KEPT + 1):
+        (tmp_path / "elsewhere" / f"{number}.bin").touch()
+    (tmp_path / "kept").symlink_to(tmp_path / "elsewhere")
+    assert product(path, tmp_path / "kept") == [2, 4, 6]
+    assert sorted(each.name for each in (tmp_path / "elsewhere").iterdir()) == ["0.bin", "1.bin", "2.bin"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="rights are told otherwise there")
+def test_it_is_kept_for_those_too_who_share_what_they_make(
+    path: Path, tmp_path: Path, compilations: list[Path]
+) -> None:
+    before = os.umask(0)
+    try:
+        assert [product(path, tmp_path / "kept") for _ in range(2)] == [[2, 4, 6]] * 2
+    finally:
+        os.umask(before)
+    assert len(compilations) == 1

@@ -80,7 +80,8 @@ class AudioSource(Source):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with self._lock:  # libsndfile would go on reading, for another thread, from memory that is no longer its own
+            self._file.close()
 
     def read(self, start: int, stop: int) -> Array:
         block = np.zeros((self.channels, max(0, stop - start)), np.float32)
