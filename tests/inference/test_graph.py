@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from stemscribe.inference import Runtime, load_graph
+from stemscribe.inference.onnxruntime import Bound
 from stemscribe.models.convert.network import Network
 
 Package = Literal["openvino", "onnxruntime"]
@@ -77,3 +78,11 @@ def computed(graph: object) -> set[str]:
     """The names of all that OpenVINO computes in a graph."""
     compiled = graph._request.get_compiled_model()  # type: ignore[attr-defined]
     return {node.get_friendly_name() for node in compiled.get_runtime_model().get_ops()}
+
+
+def test_inputs_and_outputs_that_have_their_places_give_the_same(path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    bound = Bound(onnxruntime.InferenceSession(str(path)), "cpu", NAMES[::-1])
+    for factor in (1, 5):
+        found = bound.run({name: (values * factor)[::-1][::-1] for name, values in INPUTS.items()})
+        assert [each.tolist() for each in found] == [[value * factor for value in GIVES[name]] for name in NAMES[::-1]]

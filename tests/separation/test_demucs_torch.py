@@ -18,8 +18,10 @@ import soundfile
 
 from fakes import noise
 from stemscribe.errors import EnvironmentBroken, ModelError, StageError, UsageError
+from stemscribe.separation.base import BatchSeparator
 from stemscribe.separation.engines import demucs_torch
 from stemscribe.separation.engines.demucs_torch import WORKER, DemucsTorch, working_device
+from stemscribe.separation.engines.demucs_torch_worker import fitting
 from stemscribe.separation.engines.htdemucs_onnx import HTDemucsOnnx
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a shell script")
@@ -73,8 +75,56 @@ def test_a_worker_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
+@pytest.mark.parametrize(
+    ("free", "windows"), [(0, 1), (1_000, 1), (2_000, 1), (3_000, 2), (10_000, 7), (11_500, 8), (10**9, 8)]
+)
+def test_a_gpu_is_given_as_many_windows_as_it_has_room_for(free: int, windows: int) -> None:
+    assert fitting(free, each=1_000) == windows
+
+
 @pytest.mark.torch
 class TestWithTorch:
+    def test_a_cpu_is_given_one_window_at_once(self, demucs_python: Path, small: Path) -> None:
+        with DemucsTorch(demucs_python, small, stems=STEMS, device="cpu") as separator:
+            assert isinstance(separator, BatchSeparator)
+            assert separator.batch == 1
+
+    def test_windows_by_the_batch_give_the_same(self, demucs_python: Path, small: Path) -> None:
+        windows = [noise(44100, seed=seed, level=0.1 * (seed + 1)) for seed in range(3)]
+        with DemucsTorch(demucs_python, small, stems=STEMS) as separator:
+            alone = np.stack([separator.separate(window) for window in windows])
+            together = separator.separate_batch(windows)
+            np.testing.assert_array_equal(separator.separate_batch(windows[1:2])[0], alone[1])
+        assert alone.std(axis=(1, 2, 3)).min() > 0
+        np.testing.assert_allclose(together, alone, atol=1e-5 * np.abs(alone).max())
+
+    def test_a_batch_for_which_memory_runs_out_is_computed_by_halves(self, demucs_python: Path) -> None:
+        script = """
+import runpy, sys
+import numpy, torch
+worker = runpy.run_path(sys.argv[1])
+bag = worker["Bag"](None, ["vocals"], "cpu")
+windows = numpy.random.default_rng(0).standard_normal((5, 2, 44100)).astype("f4")
+whole, sizes = bag.separate(windows), []
+compute = bag._separated
+def separated(windows):
+    sizes.append(len(windows))
+    if len(windows) > most:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+    return compute(windows)
+bag._separated, most = separated, 2
+halves = bag.separate(windows)
+assert sizes == [5, 2, 3, 1, 2], sizes
+assert numpy.abs(halves - whole).max() < 1e-5 * numpy.abs(whole).max()
+most = 0
+try:
+    bag.separate(windows)
+except torch.cuda.OutOfMemoryError:
+    print("given up")
+"""
+        ran = subprocess.run([demucs_python, "-c", script, WORKER], capture_output=True, text=True, check=False)
+        assert ran.stdout == "given up\n", ran.stderr
+
     def test_the_same_window_gives_the_same_stems(self, demucs_python: Path, small: Path) -> None:
         window = noise(44100)
         with DemucsTorch(demucs_python, small, stems=STEMS) as separator:

@@ -97,6 +97,49 @@ def test_a_resumed_run_gives_the_same_bits_and_computes_nothing_twice(tmp_path: 
     assert second.windows == total - stop_after
 
 
+class Batched(Scrambler):
+    """A device that computes some windows at once, and whose last bits tell in which company and place it was."""
+
+    batch = 3
+
+    def separate_batch(self, mixes: Sequence[Array]) -> list[Array]:
+        assert 1 <= len(mixes) <= self.batch
+        company = len(mixes) + sum(float(mix[0, 0]) for mix in mixes)
+        return [self.separate(mix) + np.float32((place + company) / 1000) for place, mix in enumerate(mixes)]
+
+
+class WithoutCompany(Batched):
+    def separate_batch(self, mixes: Sequence[Array]) -> list[Array]:
+        return [self.separate(mix) for mix in mixes]
+
+
+@pytest.mark.parametrize("frames", [length for length in LENGTHS if length])
+def test_windows_by_the_batch_give_the_same(tmp_path: Path, frames: int) -> None:
+    mix, level = noise(frames), Normalisation(0.01, 0.2)
+    alone, together = (
+        streamed(tmp_path / kind.__name__, mix, kind((0.5, 2.0), ("vocals", "other")), level)
+        for kind in (Scrambler, WithoutCompany)
+    )
+    np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("treated", [(), tuple(["separated", "passed", "separated", "silent", "silent", "silent"] * 2)])
+def test_a_batch_is_made_of_the_same_windows_wherever_a_run_begins(
+    tmp_path: Path, treated: Sequence[Treatment]
+) -> None:
+    mix, level = noise(8 * int(0.75 * WINDOW)), Normalisation(0.01, 0.2)
+    undisturbed = streamed(tmp_path / "undisturbed", mix, Batched(), level, treated=treated[:8])
+    for stop_after in range(1, 9):
+        folder = tmp_path / str(stop_after)
+        streamed(folder, mix, Batched(), level, stop_after, treated[:8])
+        np.testing.assert_array_equal(streamed(folder, mix, Batched(), level, treated=treated[:8]), undisturbed)
+    separator = Batched()
+    plan, parts = plan_for(separator, mix.shape[1]), []
+    for index in range(len(plan)):
+        parts.append(separate_again(reader(mix), separator, plan, level, index, treated[:8]).finished)
+    np.testing.assert_array_equal(np.concatenate(parts, -1), undisturbed)
+
+
 def test_silence_stays_silence(tmp_path: Path) -> None:
     stems = streamed(tmp_path, np.zeros((2, 250), np.float32), FakeSeparator(), Normalisation(0.0, 0.0))
     assert not stems.any()

@@ -27,6 +27,7 @@ from stemscribe.models.store import ModelStore
 from stemscribe.pipeline.companion import AHEAD, FINAL, LISTENING, Companion, remove_live, start
 from stemscribe.pipeline.engines import choose_engine
 from stemscribe.pipeline.failure import as_failure, check_film, hung, too_much_memory
+from stemscribe.pipeline.loading import Loading
 from stemscribe.pipeline.logs import logged_to
 from stemscribe.pipeline.receipt import dependencies, reads_film, receipt
 from stemscribe.pipeline.rehearsal import SEPARATION, Expectation, Rehearsal, check_fits, check_models_fit
@@ -45,7 +46,7 @@ from stemscribe.pipeline.reporter import (
 )
 from stemscribe.pipeline.resources import give_memory_back, taken_memory
 from stemscribe.pipeline.reuse import as_taken_over, results_of_others, take_over
-from stemscribe.pipeline.stage import Progress, Stage, StageContext
+from stemscribe.pipeline.stage import LoadingStage, Progress, Stage, StageContext
 from stemscribe.pipeline.watchdog import PATIENCE, Watchdog
 from stemscribe.pipeline.workflows import Step, Workflow, workflow_named
 from stemscribe.records import flush_to_disk, make_folder, rename, replacing, storage_error
@@ -193,6 +194,7 @@ class _Run:
         self._optional = workflow.optional(job.options)
         self._artefacts: dict[str, ArtefactRecord] = {}
         self._companion: Companion | None = None
+        self._loading = Loading()
         self._expected_memory = 0  # as long as that is not known
 
     @property
@@ -202,8 +204,9 @@ class _Run:
     def complete(self) -> dict[str, Path]:
         """Run every stage that is not completed, and give the paths of all artefacts by name."""
         self._check()
-        for position, step in enumerate(self._workflow.steps):
-            self._step(position, step)
+        with self._loading:
+            for position, step in enumerate(self._workflow.steps):
+                self._step(position, step)
         return self.paths
 
     def rehearse(self, *, fresh: bool = False) -> Expectation:
@@ -261,11 +264,18 @@ class _Run:
         if not self._has_begun:
             self._rehearse_first()
             self._has_begun = True
+        self._load_for(self._workflow.steps[position + 1 : position + 2])
         log.info("▶️  Stage %s: STARTING", stage.name)
         self._report(StageStarted(stage.name, position, len(self._workflow.steps)))
         with logged_to(self._folder.path / step.folder / "stage.log"):
             started = StageRecord("running", depended.fingerprint, record.attempts + 1, _now())
             self._run_stage(step, started, depended)
+
+    def _load_for(self, following: Iterable[Step]) -> None:
+        """Begin to load what the next stage begins with."""
+        for stage in (step.stage for step in following):
+            if isinstance(stage, LoadingStage) and self._folder.manifest.stage(stage.name).status != "completed":
+                self._loading.begin(stage, self._job.options, self._models_of(stage), self._environments)
 
     def _is_done(self, step: Step, record: StageRecord, wanted: str) -> bool:
         """Whether a stage is completed, with what it depends on as it is now, and all that it made is whole."""
@@ -387,12 +397,13 @@ class _Run:
             job=self._job,
             inputs={name: self.paths[name] for name in self._there(stage.inputs)},
             outputs={artefact.name: drafts / artefact.file for artefact in outputs},
-            models={name: self._models.fetch(name) for name in stage.models(self._job.options)},
+            models=self._models_of(stage),
             environments=self._environments,
             scratch=scratch,
             progress=_Throttle(lambda progress: self._progressed(stage.name, progress), watchdog.alive),
             rehearsal=self._rules.is_rehearsal,
             ahead=self._ahead(step),
+            begun=self._loading.take(stage.name),
         )
         with self._accompanied(stage, scratch):
             stage.run(context)
@@ -455,6 +466,9 @@ class _Run:
             self._record(step, record)
         except StemscribeError as error:
             log.warning("this could not be recorded: %s", error)
+
+    def _models_of(self, stage: Stage) -> dict[str, Path]:
+        return {name: self._models.fetch(name) for name in stage.models(self._job.options)}
 
     def _all_models(self, options: Options) -> list[str]:
         return list(dict.fromkeys(name for step in self._workflow.steps for name in step.stage.models(options)))

@@ -7,12 +7,17 @@ outputs, and the runner does the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from stemscribe.jobs.job import Job, Options
 from stemscribe.timebase import Seconds
+
+Loaded = AbstractContextManager[Any]
+"""What a stage begins with, such as a model; leaving it lets go of it."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class StageContext:
         progress: told how far the work has come.
         rehearsal: whether this is only to find out if all of it works: then nothing may be left untried.
         ahead: where a companion keeps what it did of this stage's work before its time; `None` where none ever could.
+        begun: what `load` of this stage is giving, if that was begun before its time; the stage lets go of it.
     """
 
     job: Job
@@ -74,6 +80,7 @@ class StageContext:
     progress: Callable[[Progress], None]
     rehearsal: bool = False
     ahead: Path | None = None
+    begun: Future[Loaded] | None = None
 
     @property
     def options(self) -> Options:
@@ -123,5 +130,18 @@ class Stage(Protocol):
 
         Raises:
             StemscribeError: it cannot be done; what was committed to the scratch folder stays.
+        """
+        ...
+
+
+@runtime_checkable
+class LoadingStage(Stage, Protocol):
+    """One that takes seconds to load what it begins with, and needs none of its inputs for that."""
+
+    def load(self, options: Options, models: Mapping[str, Path], environments: Path) -> Loaded:
+        """Load it, on whatever thread: the stage before this one may still be at work.
+
+        Raises:
+            StemscribeError: it cannot be loaded.
         """
         ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from stemscribe.arrays import Array
 
@@ -53,4 +54,18 @@ class Separator(Protocol):
             `[stems, channels, window_frames]` at the same level; the same for the same input, bit by bit, whichever
             thread asks, and whatever others ask meanwhile.
         """
+        ...
+
+
+@runtime_checkable
+class BatchSeparator(Separator, Protocol):
+    """One that computes on a device which is faster with several windows at once."""
+
+    @property
+    def batch(self) -> int:
+        """How many windows it is to be given at once."""
+        ...
+
+    def separate_batch(self, mixes: Sequence[Array]) -> Sequence[Array]:
+        """The stems of several windows, each as `separate` takes and gives them; the same for the same batch."""
         ...

@@ -3,7 +3,8 @@
 For each window: read what the model is to see, bring it to unit level, separate it, add it to the running sum, bring
 what is finished back to its level, and commit that. Meanwhile the model is at the next window already: it never waits
 for a disk. At any time three windows are in memory and all others are on the disk, so that an hour needs no more memory
-than a minute, and a run that is killed loses two windows at most. What cannot be right about an estimate (`checks`) is
+than a minute, and a run that is killed loses two windows at most. (A GPU that is given several windows at once has that
+many where others have one.) What cannot be right about an estimate (`checks`) is
 asked before it is added: such a window is separated once more, and if that does not help, the doubt is committed with
 it and the film goes on.
 
@@ -23,7 +24,7 @@ import numpy as np
 from stemscribe.arrays import Array
 from stemscribe.choices import Quality
 from stemscribe.concurrency import one_ahead
-from stemscribe.separation.base import Separator
+from stemscribe.separation.base import BatchSeparator, Separator
 from stemscribe.separation.checks import HARD, Doubt, Estimate, examine, is_hard, silenced
 from stemscribe.separation.gate import Treatment
 from stemscribe.separation.journal import Journal
@@ -142,17 +143,9 @@ def _separated(
     stop: int | None = None,
 ) -> Iterator[Separated]:
     """The windows from `first` to before `stop`, `tail` being what the one before the first left."""
-
-    def estimate(seen: _Seen) -> Array:
-        if seen.treatment == "separated":
-            return separator.separate(seen.mix)[..., seen.own]
-        return _without_model(seen.mix[:, seen.own], seen.treatment, level.silence)
-
     overlap_add = OverlapAdd(plan, tail)
-    windows = islice(plan.starting_at(first), None if stop is None else stop - first)
     before = _treatment(treated, first - 1) if first else "silent"
-    # Two at a time: what a model does before it computes, and after, then happens while it computes.
-    for seen, sound in one_ahead(estimate, _seen(read_mix, separator, plan, level, treated, windows), threads=2):
+    for seen, sound in _estimated(read_mix, separator, plan, level, treated, first, stop or len(plan)):
         believed = _Believed(sound, ())
         if seen.treatment == "separated":
             # What the window before says of these frames is only worth a comparison if the model said it.
@@ -194,6 +187,45 @@ def _seen(
         mix = np.zeros((separator.channels, plan.window_frames), np.float32)
         mix[:, inside] = level.apply(read_mix(start + inside.start, start + inside.stop))
         yield _Seen(window, mix, slice(window.start - start, window.stop - start), _treatment(treated, window.index))
+
+
+def _estimated(
+    read_mix: ReadMix,
+    separator: Separator,
+    plan: WindowPlan,
+    level: Normalisation,
+    treated: Sequence[Treatment],
+    first: int,
+    stop: int,
+) -> Iterator[tuple[_Seen, Array]]:
+    """Each window from `first` to before `stop` with what is said of it, `[stems, channels, frames]` of its own.
+
+    Whole batches are computed, whatever is wanted of them: on some devices, what comes of a window depends on its
+    company, to the last bit.
+    """
+
+    def estimates(batch: Sequence[_Seen]) -> list[Array]:
+        mixes = [seen.mix for seen in batch if seen.treatment == "separated"]
+        if isinstance(separator, BatchSeparator):
+            found = iter(separator.separate_batch(mixes) if mixes else ())
+        else:
+            found = map(separator.separate, mixes)
+        return [
+            next(found)[..., seen.own]
+            if seen.treatment == "separated"
+            else _without_model(seen.mix[:, seen.own], seen.treatment, level.silence)
+            for seen in batch
+        ]
+
+    size = separator.batch if isinstance(separator, BatchSeparator) else 1
+    windows = (plan[index] for index in range(first - first % size, min(stop + -stop % size, len(plan))))
+    following = _seen(read_mix, separator, plan, level, treated, windows)
+    batches = iter(lambda: tuple(islice(following, size)), ())
+    # Two at a time: what a model does before it computes, and after, then happens while it computes.
+    for batch, sounds in one_ahead(estimates, batches, threads=2):
+        for seen, sound in zip(batch, sounds, strict=True):
+            if first <= seen.window.index < stop:
+                yield seen, sound
 
 
 def _treatment(treated: Sequence[Treatment], index: int) -> Treatment:

@@ -8,8 +8,8 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -130,6 +130,14 @@ class SourceSeparation:
     def models(self, options: Options) -> tuple[str, ...]:
         return (options.separation_model, *(LOOKERS if is_gated(options) else ()))
 
+    def load(
+        self, options: Options, models: Mapping[str, Path], environments: Path
+    ) -> AbstractContextManager[Separator]:
+        """The separator, ready to separate."""
+        separator = _open(options, models, environments)
+        separator.load()
+        return _closing(separator)
+
     def run(self, context: StageContext) -> None:
         options = context.options
         log.info("Running source separation...")
@@ -228,17 +236,23 @@ def separate_one_again(context: StageContext, pick: Callable[[int], int]) -> One
     )
 
 
-@contextmanager
-def _separator(context: StageContext) -> Iterator[Separator]:
+def _separator(context: StageContext) -> AbstractContextManager[Separator]:
     """What separates, for as long as it is needed."""
-    options = context.options
-    folder, stems = context.models[options.separation_model], STEMS[options.stems]
+    if context.begun is not None:
+        return context.begun.result()
+    return _closing(_open(context.options, context.models, context.environments))
+
+
+def _open(options: Options, models: Mapping[str, Path], environments: Path) -> Separator:
+    folder, stems = models[options.separation_model], STEMS[options.stems]
     if options.engine == "torch":
-        python = require_environment(context.environments)
-        with DemucsTorch(python, folder, stems=stems, device=options.device, threads=options.threads) as separator:
-            yield separator
-    else:
-        yield open_onnx(folder, stems=stems, device=options.device, threads=options.threads)
+        python = require_environment(environments)
+        return DemucsTorch(python, folder, stems=stems, device=options.device, threads=options.threads)
+    return open_onnx(folder, stems=stems, device=options.device, threads=options.threads)
+
+
+def _closing(separator: Separator) -> AbstractContextManager[Separator]:
+    return separator if isinstance(separator, DemucsTorch) else nullcontext(separator)
 
 
 def _treated(context: StageContext, separator: Separator, mix: AudioSource, info: MixInfo) -> tuple[Treatment, ...]:

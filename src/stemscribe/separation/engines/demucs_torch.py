@@ -82,10 +82,13 @@ class DemucsTorch:
         self.channels: int = ready["channels"]
         self.window_frames: int = ready["window_frames"]
         self.device: str = ready["device"]
+        self.batch: int = ready["batch"]
         self.runtime = f"torch {ready['torch']} with demucs {ready['demucs']} on {self.device}"
         self._slowest, self._lock = 0.0, threading.Lock()
-        on = ready["device_name"] or f"{ready['threads']} threads"
-        log.info("%s (%s)", self.runtime, on)
+        if self.device == "cuda":
+            log.info("%s (%s, %d windows at once)", self.runtime, ready["device_name"], self.batch)
+        else:
+            log.info("%s (%d threads)", self.runtime, ready["threads"])
 
     def load(self) -> None:
         """Nothing: the worker loads its model when it starts."""
@@ -96,13 +99,26 @@ class DemucsTorch:
         Raises:
             StageError: the worker ended, ran out of memory, or does not answer any more.
         """
+        stems: Array = self.separate_batch([mix])[0]
+        return stems
+
+    def separate_batch(self, mixes: Sequence[Array]) -> Array:
+        """The stems of several windows, `[windows, stems, channels, window_frames]`.
+
+        Args:
+            mixes: `[channels, window_frames]` each.
+
+        Raises:
+            StageError: the worker ended, ran out of memory, or does not answer any more.
+        """
+        request = json.dumps({"windows": len(mixes)}).encode() + b"\n"
         with self._lock:
             started = time.monotonic()
             patience = max(LEAST_PATIENCE_SECONDS, PATIENCE * self._slowest)
-            answer = self._worker.ask(np.ascontiguousarray(mix, "<f4").tobytes(), patience)
+            answer = self._worker.ask(request + np.ascontiguousarray(mixes, "<f4").tobytes(), patience)
             self._slowest = max(self._slowest, time.monotonic() - started)
         stems = np.frombuffer(answer.payload, "<f4").astype(np.float32)
-        return stems.reshape(len(self.stems), self.channels, self.window_frames)
+        return stems.reshape(len(mixes), len(self.stems), self.channels, self.window_frames)
 
     def close(self) -> None:
         """End the worker."""

@@ -4,9 +4,10 @@
 
 The first line on stdin says what to load, as JSON: `model` (a folder, or null for a small random one that only shows
 that all is in working order), `stems`, `device`, `threads`. The answer is a line
-of JSON, `ready` with what was loaded or `error` with why not. After that each window comes as raw float32,
-`[channels, frames]`, and is answered by a line, `bytes`, and as many bytes of float32, `[stems, channels, frames]`. The
-end of stdin is the end of the worker: it never outlives the process that it works for by more than a window.
+of JSON, `ready` with what was loaded or `error` with why not. After that come windows, some at once: a line of JSON,
+`windows` with their number, and raw float32, `[windows, channels, frames]`. They are answered by a line, `bytes`, and
+as many bytes of float32, `[windows, stems, channels, frames]`. The end of stdin is the end of the worker: it never
+outlives the process that it works for by more than what it computes.
 
 It imports nothing of stemscribe and can be read by Python 3.9, because all that an environment needs for it is NumPy,
 torch, Demucs and safetensors. What becomes of the stems is not its business: nothing here writes a file.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import signal
 import sys
@@ -29,6 +31,8 @@ os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 BAG = "bag.json"
 CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs", "demucs.demucs.Demucs")
+MOST_WINDOWS = 8  # at once: more only make more to lose
+ROOM_SHARE = 0.7  # of a GPU's free memory; other programs want some, and an allocator never fills all
 
 
 class Refused(Exception):
@@ -77,21 +81,56 @@ class Bag:
             raise Refused("model", f"its parts see windows of different lengths: {sorted(lengths)} frames")
         self.window_frames = lengths.pop()
 
-    def separate(self, window: Any) -> Any:
-        """The wanted stems of a window: `[channels, frames]` in, `[stems, channels, frames]` out, both float32."""
+    def separate(self, windows: Any) -> Any:
+        """The wanted stems of windows: `[windows, channels, frames]` in, `[windows, stems, channels, frames]` out.
+
+        Both float32. Where a GPU has not enough memory for all of them any more, they are computed by halves.
+        """
+        import numpy as np
+        import torch
+
+        try:
+            return self._separated(windows)
+        except RuntimeError as error:  # torch's OutOfMemoryError is one
+            if len(windows) == 1 or _kind(error) != "memory":
+                raise
+        torch.cuda.empty_cache()  # nothing, without a GPU
+        half = len(windows) // 2
+        return np.concatenate([self.separate(windows[:half]), self.separate(windows[half:])])
+
+    def _separated(self, windows: Any) -> Any:
         import torch
 
         with torch.no_grad():
-            mix = torch.from_numpy(window).to(self.device)[None]
+            mix = torch.from_numpy(windows).to(self.device)
             stems = sum(
-                share[:, None, None] * _estimate(model, mix)[self.picked]
+                share[:, None, None] * _estimate(model, mix)[:, self.picked]
                 for model, share in zip(self.models, self.shares)  # noqa: B905 - Python 3.9
             )
             return (stems / self.total[:, None, None]).float().cpu().contiguous().numpy()
 
+    def windows_at_once(self) -> int:
+        """How many windows a GPU has room for, by what one of them takes; a CPU is no faster with more than one."""
+        import numpy as np
+        import torch
+
+        if self.device != "cuda":
+            return 1
+        taken = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        self.separate(np.zeros((1, self.channels, self.window_frames), np.float32))
+        each = torch.cuda.max_memory_allocated() - taken
+        torch.cuda.empty_cache()
+        return fitting(torch.cuda.mem_get_info()[0], each)
+
+
+def fitting(free: int, each: int) -> int:
+    """How many windows to compute at once in so much free memory, when each takes so much."""
+    return max(1, min(MOST_WINDOWS, int(ROOM_SHARE * free / each)))
+
 
 def _estimate(model: Any, mix: Any) -> Any:
-    """All stems of a window. Demucs v2 takes certain lengths only: it gets silence around, which is cut off again."""
+    """All stems of windows. Demucs v2 takes certain lengths only: it gets silence around, which is cut off again."""
     from torch.nn.functional import pad
 
     frames = mix.shape[-1]
@@ -99,7 +138,7 @@ def _estimate(model: Any, mix: Any) -> Any:
     if type(model).__name__ == "Demucs":
         wanted = model.valid_length(frames)
     before = (wanted - frames) // 2
-    stems = model(pad(mix, (before, wanted - frames - before)))[0]
+    stems = model(pad(mix, (before, wanted - frames - before)))
     after = stems.shape[-1] - frames
     return stems[..., after // 2 : after // 2 + frames]
 
@@ -238,6 +277,7 @@ def introduce(bag: Bag) -> dict[str, Any]:
         "channels": bag.channels,
         "window_frames": bag.window_frames,
         "device": bag.device,
+        "batch": bag.windows_at_once(),
         "device_name": torch.cuda.get_device_name() if on_gpu else "",
         "torch": torch.__version__,
         "demucs": version("demucs"),
@@ -261,14 +301,15 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> int:
 
         bag = load(request)
         answer({"ready": introduce(bag)})
-        size = bag.channels * bag.window_frames * 4
-        while True:
-            window = requests.read(size)
-            if len(window) < size:
+        while line := requests.readline():
+            shape = (json.loads(line)["windows"], bag.channels, bag.window_frames)
+            size = math.prod(shape) * 4
+            windows = requests.read(size)
+            if len(windows) < size:
                 return 0
-            mix = np.frombuffer(window, "<f4").reshape(bag.channels, bag.window_frames).copy()
-            stems = bag.separate(mix).astype("<f4", copy=False).tobytes()
-            answer({"bytes": len(stems)}, stems)
+            stems = bag.separate(np.frombuffer(windows, "<f4").reshape(shape).copy()).astype("<f4", copy=False)
+            answer({"bytes": stems.nbytes}, stems.tobytes())
+        return 0
     except BrokenPipeError:
         return 0
     except Exception as error:  # noqa: BLE001 - whatever it is, the other side is the one to tell it
