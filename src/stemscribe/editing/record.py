@@ -1,0 +1,60 @@
+"""`edits.json`: the changes to one transcript, beside it, and never in it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from stemscribe.editing.changes import Change
+from stemscribe.records import read_record, write_record
+
+FILE = "edits.json"
+
+
+@dataclass(frozen=True)
+class Edits:
+    """What people have changed, first to last.
+
+    Attributes:
+        transcript: the SHA-256 of the transcript that the changes are about.
+    """
+
+    transcript: str
+    changes: tuple[Change, ...] = ()
+    version: int = 1
+
+    @property
+    def revision(self) -> str:
+        """Another one for other changes: whoever wants to change something says what they have seen."""
+        return hashlib.sha256(msgspec.json.encode(self.changes)).hexdigest()[:16]
+
+
+def read_edits(folder: Path, transcript: str) -> Edits:
+    """The changes to the transcript in a folder; none if nobody has made any.
+
+    Args:
+        folder: of the transcript.
+        transcript: its SHA-256; changes to another one, which was there before, are not taken for changes to this.
+
+    Raises:
+        RecordError: `edits.json` is not valid.
+    """
+    path = folder / FILE
+    if path.exists() and (found := read_record(path, Edits)).transcript == transcript:
+        return found
+    return Edits(transcript)
+
+
+def write_edits(folder: Path, edits: Edits) -> None:
+    """Replace the changes; those to a transcript that was there before are kept under another name.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    path = folder / FILE
+    if path.exists() and (before := read_record(path, Edits)).transcript != edits.transcript:
+        write_record(folder / f"edits-{before.transcript[:8]}.json", before)
+    write_record(path, edits)
