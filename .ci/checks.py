@@ -69,6 +69,7 @@ def checks(scripts: Path, pytest_arguments: Sequence[str], environ: Mapping[str,
     return [
         Check("models", (str(scripts / "stemscribe"), "models", "fetch", *MODELS), under_ci),
         Check("venv/demucs", bootstrap, under_ci),
+        Check("browser", (python, str(Path(__file__).with_name("browser.py"))), under_ci),
         Check("ruff check", (python, "-m", "ruff", "check", ".")),
         Check("ruff format", (python, "-m", "ruff", "format", "--check", ".")),
         Check("mypy", (python, "-m", "mypy")),

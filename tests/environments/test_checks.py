@@ -17,7 +17,16 @@ def checks(root, monkeypatch):
     return SimpleNamespace(**runpy.run_path(str(root / ".ci" / "checks.py"), run_name="checks"))
 
 
-BEFORE_THE_TESTS = ["models", "venv/demucs", "ruff check", "ruff format", "mypy", "lint-imports", "pip-audit"]
+BEFORE_THE_TESTS = [
+    "models",
+    "venv/demucs",
+    "browser",
+    "ruff check",
+    "ruff format",
+    "mypy",
+    "lint-imports",
+    "pip-audit",
+]
 
 
 def test_the_tests_come_last_and_get_the_arguments(checks):
@@ -35,7 +44,7 @@ def test_all_tests_are_the_light_ones_side_by_side_and_then_the_others(checks):
 
 @pytest.mark.parametrize(("environ", "required"), [({}, False), ({"CI": ""}, False), ({"CI": "true"}, True)])
 def test_models_and_torch_are_required_under_ci(checks, environ, required):
-    assert [check.required for check in checks.checks(Path("bin"), [], environ)[:2]] == [required, required]
+    assert [check.required for check in checks.checks(Path("bin"), [], environ)[:3]] == [required] * 3
 
 
 @pytest.mark.parametrize(("required", "verdict"), [(True, "FAILED"), (False, "warning")])

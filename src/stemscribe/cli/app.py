@@ -15,7 +15,20 @@ from stemscribe.cli import console
 from stemscribe.cli.entry import damage
 from stemscribe.errors import StemscribeError
 
-COMMANDS = ("run", "prepare", "status", "separate", "convert", "verify", "reproduce", "evaluate", "models", "doctor")
+COMMANDS = (
+    "run",
+    "prepare",
+    "status",
+    "report",
+    "studio",
+    "separate",
+    "convert",
+    "verify",
+    "reproduce",
+    "evaluate",
+    "models",
+    "doctor",
+)
 INTERRUPTED = 130
 
 

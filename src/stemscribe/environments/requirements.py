@@ -108,11 +108,11 @@ def base_locks(root: Path) -> tuple[Lock, Lock]:
     """The locks of `venv/core` and `venv/tests`, in the order in which they have to be made."""
     folder = root / "requirements"
     sources = (root / "pyproject.toml", folder / "build.in")
-    constraints = ("--constraint", str(folder / "constraints.in"))
-    core = Lock(folder / "core.txt", "venv/core", sources, constraints)
+    options = ("--constraint", str(folder / "constraints.in"), "--extra", "studio")
+    core = Lock(folder / "core.txt", "venv/core", sources, options)
     # The tests' lock holds the core's versions; `draft` is where they are when it is made.
     of_core = ("--constraint", str(draft(core.path)))
-    return core, Lock(folder / "tests.txt", "venv/tests", sources, (*constraints, "--extra", "tests", *of_core))
+    return core, Lock(folder / "tests.txt", "venv/tests", sources, (*options, "--extra", "tests", *of_core))
 
 
 def torch_locks(root: Path) -> tuple[Lock, ...]:

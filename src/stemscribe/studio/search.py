@@ -1,0 +1,90 @@
+"""Search across all transcripts: an index that is derived from the job folders, and may be deleted at any time."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from stemscribe.records import make_folder
+from stemscribe.timebase import Seconds
+from stemscribe.transcript import Segment
+
+# Marks belong to words: without M* every vowel sign of Devanagari would end one.
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (job TEXT PRIMARY KEY, stamp TEXT NOT NULL);
+CREATE VIRTUAL TABLE IF NOT EXISTS lines USING fts5(
+    text, job UNINDEXED, start UNINDEXED, tokenize = "unicode61 remove_diacritics 0 categories 'L* M* N* Co'"
+);
+"""
+MOST = 100
+_SHOWN = "highlight(lines, 0, ?, ?)"
+BEGIN, END = "\x02", "\x03"  # around what was found: no text has them
+
+
+@dataclass(frozen=True)
+class Found:
+    """A segment in which all words occur; `text` has them between `BEGIN` and `END`."""
+
+    job: str
+    start: Seconds
+    text: str
+
+
+class Index:
+    """The words of all transcripts.
+
+    Args:
+        path: of the file; made when it is first needed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def stamp(self, job: str) -> str | None:
+        """What a job was indexed from, if it was."""
+        with self._opened() as database:
+            row = database.execute("SELECT stamp FROM jobs WHERE job = ?", (job,)).fetchone()
+        return row[0] if row else None
+
+    def put(self, job: str, stamp: str, segments: Sequence[Segment]) -> None:
+        """Take up a job, in the place of what was there of it."""
+        with self._opened() as database, database:
+            database.execute("DELETE FROM lines WHERE job = ?", (job,))
+            rows = ((segment.text, job, segment.start) for segment in segments)
+            database.executemany("INSERT INTO lines (text, job, start) VALUES (?, ?, ?)", rows)
+            database.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?)", (job, stamp))
+
+    def find(self, words: str) -> list[Found]:
+        """Where all of some words occur, or words that begin with them; the best hits first."""
+        wanted = " ".join(f'"{word}"*' for word in words.replace('"', " ").replace("\0", " ").split())
+        if not wanted:
+            return []
+        query = f"SELECT job, start, {_SHOWN} FROM lines WHERE lines MATCH ? ORDER BY rank, job, start LIMIT ?"  # noqa: S608
+        with self._opened() as database:
+            return [Found(*row) for row in database.execute(query, (BEGIN, END, wanted, MOST))]
+
+    @contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        make_folder(self._path.parent)
+        try:
+            database = _connected(self._path)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            self._path.unlink(missing_ok=True)  # it is damaged, and all of it can be had again
+            database = _connected(self._path)
+        with closing(database):
+            yield database
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=10)
+    try:
+        database.executescript(_SCHEMA)
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
