@@ -1,6 +1,7 @@
 """Where the time of a separation goes: `python -m benchmarks.profile MEDIA --json FILE`.
 
-One real job runs in this process, with the functions that do the work replaced by themselves and a clock. What lies
+One real job runs in this process, with the functions that do the work replaced by themselves and a clock, and one
+after the other: in other jobs, much of this happens while the model works, and takes its cores. What lies
 within another measured function counts for the outer one; but for the model, which counts for itself wherever it runs,
 on whatever thread. The rest, from the beginning of the first stage to the end of the last, is everything else.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from importlib import import_module
@@ -110,10 +111,18 @@ def covered(spans: list[tuple[float, float]]) -> float:
     return total
 
 
+def one_after_another(work: Callable[[Any], Any], items: Iterable[Any], *, threads: int = 1) -> Iterator[Any]:
+    """What `concurrency.one_ahead` gives, with nothing under way meanwhile."""
+    return ((item, work(item)) for item in items)
+
+
 @contextmanager
 def watched(clock: Clock) -> Iterator[None]:
-    """Within the block, every function of `TIMED` is measured."""
+    """Within the block, every function of `TIMED` is measured, and nothing happens at the same time."""
     with ExitStack() as stack:
+        for room in ("separation.stream", "pipeline.stages.look"):
+            stack.enter_context(patch(f"{_ROOM}{room}.one_ahead", one_after_another))
+        stack.enter_context(patch(f"{_ROOM}pipeline.loading.Loading.begin", lambda *_: None))
         for place, part in TIMED:
             module, _, name = place.partition(":")
             owner: Any = import_module(_ROOM + module)

@@ -41,6 +41,8 @@ def test_help_names_every_command(tmp_path: Path) -> None:
         "run",
         "prepare",
         "status",
+        "report",
+        "studio",
         "separate",
         "convert",
         "verify",

@@ -99,7 +99,8 @@ SHARES_HEADING = """
 ## Where the time goes
 
 {media}: {film:.0f} s of sound, separated in {seconds:.1f} s, from the film to the stems that were read back; loading
-the model took {loading:.1f} s more. The model ran for {model:.1f} % of the time; the rest:
+the model took {loading:.1f} s more. Here all was done one after the other; in a job, most of it happens while the model
+works. The model ran for {model:.1f} % of the time; the rest:
 
 {conditions}
 

@@ -55,7 +55,8 @@ def test_there_is_no_page_without_figures() -> None:
 
 def of_length(contests: tuple[Contest, ...], seconds: float) -> Contest:
     """The contest on a file of about this length."""
-    return next(contest for contest in contests if contest.seconds == pytest.approx(seconds, rel=0.02))
+    found = (contest for contest in contests if contest.seconds == pytest.approx(seconds, rel=0.02))
+    return there(next(found, None))
 
 
 Part = TypeVar("Part")
@@ -68,7 +69,7 @@ def there(part: Part | None) -> Part:
     return part
 
 
-@pytest.mark.parametrize(("seconds", "most"), [(MINUTE, 0.50), (FIVE_MINUTES, 0.60)])
+@pytest.mark.parametrize(("seconds", "most"), [(MINUTE, 0.55), (FIVE_MINUTES, 0.60)])
 def test_equal_output_takes_no_more_than_this_share_of_demucs_time(
     measured: Performance, seconds: float, most: float
 ) -> None:

@@ -16,6 +16,7 @@ from stemscribe.studio.runs import EVENTS, Runs
 JOB = "job-20261122-0001"
 WORKS = """
 import json, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background, but for our command
 print(json.dumps({"event": "started", "argv": sys.argv[1:]}), flush=True)
 try:
     time.sleep(60)

@@ -23,9 +23,11 @@ CPU_BUILD = "+cpu"  # the suffix of versions in an index of builds for CPUs
 CORE_MODULES = {
     "av": "av",
     "click": "click",
+    "fastapi": "fastapi",
     "faster-whisper": "faster_whisper",
     "filelock": "filelock",
     "httpx": "httpx",
+    "jinja2": "jinja2",
     "jiwer": "jiwer",
     "langcodes": "langcodes",
     "msgspec": "msgspec",
@@ -42,16 +44,20 @@ CORE_MODULES = {
     "rich": "rich",
     "soundfile": "soundfile",
     "soxr": "soxr",
+    "uvicorn": "uvicorn",
 }
 TESTS_MODULES = {
+    "axe-playwright-python": "axe_playwright_python",
     "hypothesis": "hypothesis",
     "import-linter": "importlinter",
     "mypy": "mypy",
     "pip-audit": "pip_audit",
+    "playwright": "playwright.sync_api",
     "pytest": "pytest",
     "pytest-xdist": "xdist",
     "ruff": "ruff",
     "safetensors": "safetensors",
+    "schemathesis": "schemathesis",
     "uv": "uv",
 }
 

@@ -336,6 +336,7 @@ function film() {
       track.addCue(new VTTCue(Math.max(0, segment.start), Math.max(0, segment.end), segment.text.trim()));
     }
     const { player } = state;
+    video.addEventListener("click", () => attempt(() => player.toggle()));
     const step = () => {
       const wanted = player.time + state.sound.offset;
       if (Math.abs(video.currentTime - wanted) > 0.15) {
