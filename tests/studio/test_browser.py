@@ -127,7 +127,7 @@ def test_a_word_is_mended_and_everything_is_as_it_was_left(page: Any, studio: St
     row.get_by_role("button", name="Save").click()
     page.locator("[data-name='0'] .badges", has_text="mended").wait_for()
     page.reload()
-    assert page.locator("[data-name='0'] .words").inner_text().strip() == "ask not"
+    page.locator("[data-name='0'] .words", has_text="ask not").wait_for()
     assert "ask not" in downloaded(page, "SRT", tmp_path)
     page.get_by_label("with what was mended").uncheck()
     assert "ask nut" in downloaded(page, "SRT", tmp_path)
@@ -149,7 +149,7 @@ def test_segments_are_split_merged_moved_and_removed(page: Any, studio: Studio, 
     page.goto(f"{studio.address}/jobs/{job}/transcript")
 
     def words() -> list[str]:
-        return [text.strip() for text in page.locator(".words").all_inner_texts()]
+        return [text.strip() for text in page.locator(".words").all_text_contents()]
 
     page.locator("[data-name='0']").get_by_role("button", name="Edit").click()
     page.get_by_label("Text").evaluate("field => field.setSelectionRange(3, 3)")
@@ -180,7 +180,7 @@ def test_a_click_on_a_word_leads_to_it_and_it_is_followed(page: Any, studio: Stu
     page.locator(".words span", has_text="nut").click()
     page.locator(".words .spoken", has_text="nut").wait_for()
     assert played(page, "vocals") == pytest.approx(SAID[0].words[1].start - 0.5, abs=0.01)
-    assert page.locator(".words .unsure").all_inner_texts() == ["nut"]
+    assert page.locator(".words .unsure").all_text_contents() == ["nut"]
     page.get_by_label("Hear").select_option("mix")
     page.get_by_role("button", name="Play").click()
     until(page, "document.querySelector('audio[data-name=mix]').currentTime > 0.8")
@@ -192,7 +192,7 @@ def test_what_was_said_is_found_in_all_jobs(page: Any, studio: Studio, job: str)
     page.get_by_role("searchbox", name="Search all transcripts").fill("फिल्म")
     page.keyboard.press("Enter")
     page.wait_for_url("**/search?q=*")
-    assert page.locator("mark").all_inner_texts() == ["फिल्म"]
+    assert page.locator("mark").all_text_contents() == ["फिल्म"]
     page.locator(".found a").click()
     page.locator(".segment.now", has_text="फिल्म").wait_for()
 

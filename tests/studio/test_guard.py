@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from stemscribe.studio.app import create_app
+from stemscribe.studio.workspace import Workspace
+
 from .conftest import HOST, TOKEN, finished_job
 
 EVERYWHERE = ["/", "/api/jobs", "/api/openapi.json", "/static/studio.css", "/search?q=a", "/nowhere", "/api/jobs/../x"]
@@ -42,6 +45,26 @@ def test_strangers_are_refused_everywhere(
     assert answer.status_code == status
     assert "film" not in answer.text
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("known", "host", "status"),
+    [
+        ("0.0.0.0:8765", "192.168.1.7:8765", 200),
+        ("[::]:8765", "[fe80::1]:8765", 200),
+        ("0.0.0.0:8765", "192.168.1.7:80", 421),
+        ("0.0.0.0:8765", "evil.example:8765", 421),
+        ("127.0.0.1:8765", "192.168.1.7:8765", 421),
+        ("[::1]:8765", "[::1]:8765", 200),
+    ],
+)
+def test_a_studio_on_all_addresses_is_known_under_each_and_under_no_name(
+    workspace: Workspace, known: str, host: str, status: int
+) -> None:
+    client = TestClient(create_app(workspace, TOKEN, {known}), headers={"authorization": f"Bearer {TOKEN}"})
+    assert client.get("/", headers={"host": host}).status_code == status
+    foreign = {"host": host, "origin": f"http://{known}x"}
+    assert client.get("/", headers=foreign).status_code == (403 if status == 200 else status)
 
 
 def test_a_stranger_cannot_act(visit: Callable[..., TestClient], out: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -42,11 +43,19 @@ class Guard:
     Args:
         app: what is guarded.
         token: what every request has to carry: in a cookie, as a bearer, or, to begin with, in the address.
-        hosts: the names and ports, as in `127.0.0.1:8765`, under which the studio is known.
+        hosts: the names and ports, as in `127.0.0.1:8765`, under which the studio is known; one that listens on all
+            addresses (`0.0.0.0:8765`, `[::]:8765`) is known under every address, and under no name.
     """
 
     def __init__(self, app: ASGIApp, token: str, hosts: Collection[str]) -> None:
         self._app, self._token, self._hosts = app, token, frozenset(hosts)
+
+    def _is_known(self, host: str) -> bool:
+        if host in self._hosts:
+            return True
+        address, port = _address(host)
+        everywhere = (_address(known) for known in self._hosts)
+        return address is not None and any(all_of.is_unspecified and port == at for all_of, at in everywhere if all_of)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -72,10 +81,11 @@ class Guard:
     def _refusal(self, scope: Scope) -> Response | None:
         """Why a request is not let through, if it is not."""
         headers = Headers(scope=scope)
-        if headers.get("host", "") not in self._hosts:
+        host = headers.get("host", "")
+        if not self._is_known(host):
             return _refused("This is not the address of the studio.", 421)
         origin = headers.get("origin")
-        if origin is not None and origin not in {f"http://{host}" for host in self._hosts}:
+        if origin is not None and origin != f"http://{host}":
             return _refused("The studio answers its own pages only.", 403)
         # A link to the studio from elsewhere may be followed, with the token; nothing else comes from there.
         follows_link = headers.get("sec-fetch-mode") == "navigate" and scope["method"] == "GET"
@@ -116,6 +126,15 @@ class Guard:
     def _cookie(headers: Headers) -> str:
         """The cookie's name: cookies do not know ports, and two studios may be open."""
         return f"stemscribe-{headers.get('host', '').rpartition(':')[2]}"
+
+
+def _address(host: str) -> tuple[IPv4Address | IPv6Address | None, str]:
+    """The address and the port of a host; a name has no address."""
+    name, _, port = host.rpartition(":")
+    try:
+        return ip_address(name.strip("[]")), port
+    except ValueError:
+        return None, port
 
 
 def _refused(reason: str, status: int) -> Response:

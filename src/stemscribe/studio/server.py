@@ -29,10 +29,11 @@ def serve(workspace: Workspace, token: str, host: str, port: int, announce: Call
     """
     listening = _listening(host, port)
     port = listening.getsockname()[1]
-    names = {host, "localhost"} if host == LOCAL else {host}
+    here = f"[{host}]" if ":" in host else host
+    names = {here, "localhost"} if host == LOCAL else {here}
     app = create_app(workspace, token, {f"{name}:{port}" for name in names})
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=2)
-    _Server(config, lambda: announce(f"http://{host}:{port}/?token={token}")).run(sockets=[listening])
+    _Server(config, lambda: announce(f"http://{here}:{port}/?token={token}")).run(sockets=[listening])
 
 
 def _listening(host: str, port: int) -> socket.socket:
