@@ -89,7 +89,7 @@ def audible(page: Any) -> set[str]:
 def test_stems_are_heard_alone_and_together_and_in_step(page: Any, studio: Studio, job: str) -> None:
     page.goto(studio.entrance)
     page.get_by_role("link", name=job).click()
-    page.get_by_role("link", name="Listen").click()
+    page.get_by_role("link", name="Listen", exact=True).click()
     page.get_by_role("button", name="Play").click()
     until(page, "document.querySelector('audio[data-name=mix]').currentTime > 0.5")
     assert audible(page) == {"mix"}
@@ -275,5 +275,5 @@ def test_a_job_is_made_watched_and_heard(
         page.get_by_role("button", name="Resume").click()
         page.locator("#state", has_text="completed").wait_for(timeout=180_000)
         assert "Stage source_separation: INTERRUPTED" in page.locator("#log").inner_text()
-        page.get_by_role("link", name="Transcript").click()
+        page.get_by_role("link", name="Transcript", exact=True).click()
         page.locator(".words", has_text=re.compile("your country", re.IGNORECASE)).first.wait_for()
