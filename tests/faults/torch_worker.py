@@ -19,6 +19,7 @@ READY = {
     "channels": CHANNELS,
     "window_frames": WINDOW_FRAMES,
     "device": "cpu",
+    "batch": 1,
     "device_name": "",
     "threads": 1,
     "torch": "0",
@@ -32,7 +33,9 @@ def main() -> None:
     stems = json.loads(sys.stdin.buffer.readline())["stems"]
     answer(ready=READY)
     seen = 0
-    while window := sys.stdin.buffer.read(4 * CHANNELS * WINDOW_FRAMES):
+    while line := sys.stdin.buffer.readline():
+        assert json.loads(line) == {"windows": 1}
+        window = sys.stdin.buffer.read(4 * CHANNELS * WINDOW_FRAMES)
         seen += 1
         if what and seen == int(moment):
             if what == "die":
