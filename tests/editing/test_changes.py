@@ -173,8 +173,20 @@ def test_changes_to_another_transcript_are_kept_and_not_made_to_this_one(tmp_pat
     write_edits(tmp_path, before)
     assert read_edits(tmp_path, "b" * 64) == Edits("b" * 64)
     write_edits(tmp_path, Edits("b" * 64, (Merge("0"),)))
-    assert msgspec.json.decode((tmp_path / "edits-aaaaaaaa.json").read_bytes(), type=Edits) == before
+    assert msgspec.json.decode((tmp_path / f"edits-{'a' * 16}.json").read_bytes(), type=Edits) == before
     assert read_edits(tmp_path, "b" * 64).changes == (Merge("0"),)
+
+
+def test_when_a_transcript_is_there_again_its_changes_are_as_well(tmp_path: Path) -> None:
+    first, second = Edits("a" * 64, (Rewrite("0", "one"),)), Edits("b" * 64, (Merge("0"),))
+    for edits in (first, second):
+        write_edits(tmp_path, edits)
+    assert read_edits(tmp_path, "a" * 64) == first
+    more = Edits("a" * 64, (*first.changes, Remove("1")))
+    write_edits(tmp_path, more)
+    assert read_edits(tmp_path, "b" * 64) == second
+    write_edits(tmp_path, second)
+    assert read_edits(tmp_path, "a" * 64) == more
 
 
 def test_what_is_no_record_of_changes_is_said(tmp_path: Path) -> None:

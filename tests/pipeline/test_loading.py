@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stemscribe.errors import ModelError
-from stemscribe.jobs.folder import JobFolder
+from stemscribe.jobs.folder import JobFolder, create
 from stemscribe.jobs.job import Options
 from stemscribe.models.store import ModelStore
 from stemscribe.pipeline import runner
@@ -101,6 +101,20 @@ def test_it_is_let_go_of_when_the_stage_before_fails(
         run(folder, models)
     assert loads.closed.wait(SECONDS)
     assert loads.runs == 0
+
+
+def test_it_is_let_go_of_when_another_job_has_made_the_same(
+    stages: list[Sums], loads: Loads, folder: JobFolder, models: ModelStore
+) -> None:
+    run(folder, models)
+    loads.closed.clear()
+    another = create(folder.path.parent, folder.job)
+    stages[0].version = 2  # is made anew, and comes out the same
+    gone: list[bool] = []
+    stages[2].version, stages[2].before = 2, lambda context: gone.append(loads.closed.wait(SECONDS))
+    run(another, models)
+    assert [stage.runs for stage in stages] == [2, 1, 2]
+    assert gone == [True], "a model would stay in memory for the rest of the job"
 
 
 def test_that_it_cannot_be_loaded_is_said_by_its_stage(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from fakes import tone, write_film
+from stemscribe.jobs.manifest import StageRecord
+from stemscribe.studio import api
 from stemscribe.studio.api import LARGEST_BODY
 from stemscribe.studio.workspace import Workspace
 
@@ -177,6 +183,92 @@ def test_two_pages_do_not_overwrite_each_other(client: TestClient, job: str) -> 
     assert "changed elsewhere" in late.json()["detail"]
 
 
+def test_of_changes_at_the_same_moment_one_is_made(visit: Callable[..., TestClient], job: str) -> None:
+    client = visit()
+    seen = client.get(f"/api/jobs/{job}/transcript").json()["revision"]
+    together = threading.Barrier(8)
+
+    def change(number: int) -> int:
+        own = visit()  # another studio, for all that they know of each other
+        together.wait()
+        status: int = mend(own, job, seen, change="rewrite", segment="0", text=f"text {number}").status_code
+        return status
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(change, range(8))) == [200] + [409] * 7
+    assert client.get(f"/api/jobs/{job}/transcript").json()["changes"] == 1
+
+
+def test_of_two_requests_to_run_one_begins(
+    client: TestClient, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = write_film(tmp_path / "film.wav", [(tone(1), "eng")])
+    job = client.post("/api/jobs", json={"media": str(film), "workflow": "separate"}).json()["job"]
+    monkeypatch.setattr(workspace.runs, "_command", ("sh", "-c", "sleep 60"))
+    together = threading.Barrier(4)
+
+    def run(_: int) -> int:
+        together.wait()
+        status: int = client.post(f"/api/jobs/{job}/run").status_code
+        return status
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(run, range(4))) == [202, 409, 409, 409]
+    assert client.post(f"/api/jobs/{job}/cancel").status_code == 202
+
+
+def test_what_an_earlier_run_has_told_is_not_taken_for_this_one(
+    client: TestClient, workspace: Workspace, out: Path, job: str
+) -> None:
+    told = out / ".studio" / "runs" / job / "events.jsonl"
+    told.parent.mkdir(parents=True)
+    progress = {"done": 3, "total": 4, "unit": "windows", "film": 9.0}
+    told.write_text(json.dumps({"event": "stage_progressed", "stage": "asr", "progress": progress}) + "\n")
+    folder = workspace.folder(job)
+    folder.manifest = folder.manifest.with_stage("asr", StageRecord("running"))
+    with folder.locked():  # on the command line, say
+        view = client.get(f"/api/jobs/{job}").json()
+    assert (view["status"]["state"], view["at"], view["progress"]) == ("running", "", None)
+
+
+@pytest.mark.parametrize("place", [0, 4096, -4096])
+def test_an_index_that_is_damaged_anywhere_is_made_again(client: TestClient, out: Path, job: str, place: int) -> None:
+    assert len(client.get("/api/search?q=ask").json()) == 1
+    path = out / ".studio" / "search.sqlite"
+    content = bytearray(path.read_bytes())
+    place %= len(content)
+    content[place : place + 4096] = b"\xff" * len(content[place : place + 4096])
+    path.write_bytes(content)
+    assert len(client.get("/api/search?q=ask").json()) == 1
+
+
+def test_an_index_that_cannot_be_written_is_said(client: TestClient, out: Path, job: str) -> None:
+    (out / ".studio" / "search.sqlite").mkdir(parents=True)
+    answer = client.get("/api/search?q=ask")
+    assert answer.status_code == 507
+    assert "search.sqlite cannot be used" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/jobs/job-20261122-0009", 404), ("/jobs/nothing", 404), ("/nothing", 404), ("/search?q=" + "a" * 300, 404)],
+)
+def test_people_are_told_on_a_page(client: TestClient, path: str, status: int) -> None:
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "To all jobs" in answer.text
+
+
+def test_a_record_of_changes_that_is_garbage_is_said_and_left_alone(client: TestClient, out: Path, job: str) -> None:
+    path = out / job / "04_export" / "edits.json"
+    path.write_text("nonsense")
+    answer = client.get(f"/api/jobs/{job}/transcript")
+    assert answer.status_code == 409
+    assert "edits.json" in answer.json()["detail"]
+    assert path.read_text() == "nonsense"
+
+
 def test_what_was_heard_otherwise_is_told(client: TestClient, job: str) -> None:
     found = client.get(f"/api/jobs/{job}/hearings?start=0.7&end=1.5").json()
     assert [(one["audio"], one["text"]) for one in found] == [("vocals", "ask not")]
@@ -235,6 +327,32 @@ def test_a_film_for_which_there_is_no_room_is_refused_before_it_comes(client: Te
     answer = client.put("/api/uploads/film.mkv", content=b"x", headers={"content-length": str(10**15)})
     assert answer.status_code == 507
     assert not list(out.glob("uploads/*"))
+
+
+def test_a_film_that_does_not_fit_leaves_nothing(
+    client: TestClient, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(api, "flush_to_disk", full)
+    answer = client.put("/api/uploads/film.mkv", content=b"x" * 99_999)
+    assert answer.status_code == 507
+    assert "film.mkv" in answer.json()["detail"]
+    assert not list((out / "uploads").iterdir())
+
+
+def test_what_a_killed_studio_has_left_goes_and_what_still_comes_stays(workspace: Workspace) -> None:
+    workspace.uploads.mkdir(parents=True)
+    left, coming, film = (workspace.uploads / name for name in (".aaaa.part", ".bbbb.part", "old.part"))
+    for path in (left, coming, film):
+        path.write_bytes(b"x")
+    for path in (left, film):
+        os.utime(path, (0, 0))
+    workspace.sweep()
+    assert not left.exists()
+    assert coming.exists()
+    assert film.exists()
 
 
 def test_a_body_that_claims_to_be_huge_is_not_waited_for(client: TestClient) -> None:

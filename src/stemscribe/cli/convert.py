@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from stemscribe.cli import console
 from stemscribe.errors import UsageError
+
+if TYPE_CHECKING:
+    from stemscribe.subtitles.forms import Form
 
 _FORMS = (".srt", ".vtt", ".txt", ".json")
 
@@ -41,20 +45,14 @@ def command(source: Path, target: Path, source_language: str, force: bool) -> No
 
 def _content(source: Path, target: Path, language: str) -> bytes:
     """What to write."""
-    from stemscribe.records import to_json
-    from stemscribe.subtitles import srt, text, vtt
-    from stemscribe.subtitles.cues import cues_of
-    from stemscribe.subtitles.reading import LATEST, SUBTITLES, read_cues, read_transcript
+    from stemscribe.subtitles.forms import in_form
+    from stemscribe.subtitles.reading import SUBTITLES, read_cues, read_transcript, transcript_of
 
-    form = target.suffix.lower()
-    if form in SUBTITLES:
-        corrected = source.suffix.lower() in SUBTITLES
-        cues = read_cues(source) if corrected else cues_of(read_transcript(source))
-        if any(cue.end >= LATEST for cue in cues):
-            raise UsageError(f"{source} goes on after 99:59:59, which no {form} can say.", hint="Write .txt or .json.")
-        return (srt.render(cues) if form == ".srt" else vtt.render(cues)).encode()
-    transcript = read_transcript(source, language)
-    return to_json(transcript) if form == ".json" else text.render(transcript).encode()
+    form: Form = target.suffix.lower()[1:]  # type: ignore[assignment] # `_check` has seen to it
+    if source.suffix.lower() in SUBTITLES:
+        cues = read_cues(source)
+        return in_form(form, transcript_of(cues, language), str(source), cues)
+    return in_form(form, read_transcript(source, language), str(source))
 
 
 def _check(source: Path, target: Path, *, force: bool) -> None:

@@ -40,21 +40,26 @@ def read_edits(folder: Path, transcript: str) -> Edits:
         transcript: its SHA-256; changes to another one, which was there before, are not taken for changes to this.
 
     Raises:
-        RecordError: `edits.json` is not valid.
+        RecordError: what was kept is not valid.
     """
-    path = folder / FILE
-    if path.exists() and (found := read_record(path, Edits)).transcript == transcript:
-        return found
+    for path in (folder / FILE, _aside(folder, transcript)):
+        if path.exists() and (found := read_record(path, Edits)).transcript == transcript:
+            return found
     return Edits(transcript)
 
 
 def write_edits(folder: Path, edits: Edits) -> None:
-    """Replace the changes; those to a transcript that was there before are kept under another name.
+    """Replace the changes to a transcript; those to one that was there before are kept aside, until it is there again.
 
     Raises:
         StorageError: the folder cannot be written.
+        RecordError: what was kept is not valid.
     """
     path = folder / FILE
     if path.exists() and (before := read_record(path, Edits)).transcript != edits.transcript:
-        write_record(folder / f"edits-{before.transcript[:8]}.json", before)
+        write_record(_aside(folder, before.transcript), before)
     write_record(path, edits)
+
+
+def _aside(folder: Path, transcript: str) -> Path:
+    return folder / f"edits-{transcript[:16]}.json"

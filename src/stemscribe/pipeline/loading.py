@@ -26,19 +26,23 @@ class Loading:
         """What was begun for a stage, which then has to let go of it; `None` if nothing was."""
         return self._begun.pop(stage, None)
 
+    def let_go(self, stage: str) -> None:
+        """What was begun for a stage is not needed: it goes as soon as it is there, and nobody waits for that."""
+        if (future := self.take(stage)) is not None and not future.cancel():
+            future.add_done_callback(_left)
+
     def __enter__(self) -> Loading:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for future in self._begun.values():
-            if not future.cancel():
-                future.add_done_callback(_let_go)  # a job that failed does not wait for it
+        for stage in list(self._begun):
+            self.let_go(stage)
         self._pool.shutdown(wait=False)
 
 
-def _let_go(future: Future[Loaded]) -> None:
+def _left(future: Future[Loaded]) -> None:
     if future.exception() is None:
         with future.result():
             pass

@@ -258,6 +258,7 @@ class _Run:
         depended = dependencies(stage, self._job, inputs, digests, self._environments)
         record = self._folder.manifest.stage(stage.name)
         if self._is_done(step, record, depended.fingerprint) or self._taken_over(step, depended.fingerprint):
+            self._loading.let_go(stage.name)
             return
         if reads_film(stage):
             check_film(self._job)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Path, Query, Request
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from stemscribe import __version__
@@ -26,30 +26,27 @@ from stemscribe.errors import (
     StorageError,
     UsageError,
 )
-from stemscribe.records import flush_to_disk, make_folder, rename, storage_error
+from stemscribe.records import TEMPORARY, flush_to_disk, make_folder, rename, storage_error
 from stemscribe.speech.recognition import Hearing
 from stemscribe.studio.pictures import ROWS, spectrogram
 from stemscribe.studio.search import Found
-from stemscribe.studio.workspace import (
-    MEDIA_TYPES,
-    Form,
-    JobRow,
-    JobView,
-    Mending,
-    NewJob,
-    Sound,
-    Stale,
-    Text,
-    Workspace,
-    free_space,
-)
+from stemscribe.studio.transcripts import Mending, Stale, Text, Transcripts
+from stemscribe.studio.workspace import JobRow, JobView, NewJob, Sound, Workspace, free_space
+from stemscribe.subtitles.forms import Form
 
 Kind = TypeVar("Kind")
-router = APIRouter(prefix="/api")
+PREFIX = "/api"
+router = APIRouter(prefix=PREFIX)
 
 LARGEST_BODY = 1 << 20  # bytes of JSON
 TICK, STILL_HERE = 0.5, 15.0  # seconds
 LOG_BYTES = 65_536
+_MEDIA_TYPES: dict[Form, str] = {
+    "srt": "application/x-subrip",
+    "vtt": "text/vtt",
+    "txt": "text/plain",
+    "json": "application/json",
+}
 _REFERENCE = "#/components/schemas/{name}"
 _STATUS: tuple[tuple[type[StemscribeError], int], ...] = (
     (JobNotFound, 404),
@@ -98,7 +95,13 @@ def workspace_of(request: Request) -> Workspace:
     return workspace
 
 
+def transcripts_of(request: Request) -> Transcripts:
+    transcripts: Transcripts = request.app.state.transcripts
+    return transcripts
+
+
 Here = Annotated[Workspace, Depends(workspace_of)]
+Texts = Annotated[Transcripts, Depends(transcripts_of)]
 JobId = Annotated[str, Path(pattern=r"^job-[0-9]{8}-[0-9]{4,12}$", examples=["job-20261122-0001"])]
 Name = Annotated[str, Path(pattern=r"^[a-z_]{1,40}$", examples=["vocals"])]
 
@@ -260,46 +263,46 @@ def picture(
 
 
 @router.get("/jobs/{job}/transcript", responses=gives(Text))
-def transcript(here: Here, job: JobId) -> Response:
+def transcript(texts: Texts, job: JobId) -> Response:
     """The transcript, with what was mended."""
-    return json(here.text(job))
+    return json(texts.text(job))
 
 
 @router.get("/jobs/{job}/hearings", responses=gives(Hearing, many=True))
 def hearings(
-    here: Here,
+    texts: Texts,
     job: JobId,
     start: Annotated[float, Query(ge=-1e6, le=1e6)],
     end: Annotated[float, Query(ge=-1e6, le=1e6)],
 ) -> Response:
     """All that was heard of a stretch of the film, in each sound that was listened to."""
-    return json(here.hearings(job, start, end))
+    return json(texts.hearings(job, start, end))
 
 
 @router.post("/jobs/{job}/edits", responses=gives(Text), openapi_extra=takes(Mending))
-def mend(here: Here, job: JobId, mending: Annotated[Mending, body_of(Mending)]) -> Response:
+def mend(texts: Texts, job: JobId, mending: Annotated[Mending, body_of(Mending)]) -> Response:
     """Make one more change to what was seen."""
-    return json(here.mend(job, mending))
+    return json(texts.mend(job, mending))
 
 
 @router.delete("/jobs/{job}/edits/last", responses=gives(TakenBack))
-def take_back(here: Here, job: JobId, revision: Annotated[str, Query(max_length=64)]) -> Response:
+def take_back(texts: Texts, job: JobId, revision: Annotated[str, Query(max_length=64)]) -> Response:
     """Take back the last change."""
-    text, change = here.take_back(job, revision)
+    text, change = texts.take_back(job, revision)
     return json(TakenBack(text, msgspec.to_builtins(change)))
 
 
-@router.get("/jobs/{job}/export/{form}", responses={200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}}})
-def export(here: Here, job: JobId, form: Form, mended: bool = True) -> Response:
+@router.get("/jobs/{job}/export/{form}", responses={200: {"content": {kind: {} for kind in _MEDIA_TYPES.values()}}})
+def export(texts: Texts, job: JobId, form: Form, mended: bool = True) -> Response:
     """The transcript as a file, with or without what was mended."""
     headers = {"Content-Disposition": f'attachment; filename="{job}.{form}"'}
-    return Response(here.export(job, form, mended=mended), media_type=MEDIA_TYPES[form], headers=headers)
+    return Response(texts.export(job, form, mended=mended), media_type=_MEDIA_TYPES[form], headers=headers)
 
 
 @router.get("/search", responses=gives(Found, many=True))
-def search(here: Here, q: Annotated[str, Query(max_length=200)]) -> Response:
+def search(texts: Texts, q: Annotated[str, Query(max_length=200)]) -> Response:
     """Segments of all transcripts in which all these words occur."""
-    return json(here.indexed().find(q))
+    return json(texts.search(q))
 
 
 @router.put(
@@ -317,7 +320,7 @@ async def upload(here: Here, request: Request, name: Annotated[str, Path(max_len
     if length.isascii() and length.isdigit() and int(length) > await run_in_threadpool(free_space, here.uploads):
         raise HTTPException(507, "The disk has no room for this film.")
     target = await run_in_threadpool(_free_name, here.uploads, safe)
-    draft = target.with_name(f".{secrets.token_hex(4)}.part")
+    draft = target.with_name(f".{secrets.token_hex(4)}{TEMPORARY}")
     size = 0
     try:
         with draft.open("wb") as file:
@@ -344,11 +347,9 @@ def _free_name(folder: FilePath, name: str) -> FilePath:
     return path
 
 
-async def refused(request: Request, error: Exception) -> Response:
-    """An error that a user can be told about, as an answer."""
-    assert isinstance(error, StemscribeError)
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 400)
-    return JSONResponse({"detail": error.message, "hint": error.hint}, status)
+def status_of(error: StemscribeError) -> int:
+    """The HTTP status that stands for an error."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 400)
 
 
 def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:

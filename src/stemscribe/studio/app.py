@@ -7,7 +7,10 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -17,6 +20,7 @@ from stemscribe.jobs.folder import all_jobs
 from stemscribe.pipeline.status import status_of
 from stemscribe.studio import api, pages
 from stemscribe.studio.guard import Guard
+from stemscribe.studio.transcripts import Transcripts
 from stemscribe.studio.workspace import Workspace
 
 STATIC = Path(__file__).with_name("static")
@@ -39,18 +43,40 @@ def create_app(workspace: Workspace, token: str, hosts: Collection[str]) -> ASGI
         openapi_url="/api/openapi.json",
         lifespan=_draws_ahead,
     )
-    app.state.workspace = workspace
+    app.state.workspace, app.state.transcripts = workspace, Transcripts(workspace)
     app.openapi = api.describe(app)  # type: ignore[method-assign]
-    app.add_exception_handler(StemscribeError, api.refused)
+    for kind in (StemscribeError, HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _refused)
     app.include_router(api.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=STATIC))
     return Guard(app, token, hosts)
 
 
+async def _refused(request: Request, error: Exception) -> Response:
+    """An error that somebody can be told about: as JSON for programs, as a page for people."""
+    status, message, hint = 422, "There is no such address.", ""
+    if isinstance(error, StemscribeError):
+        status, message, hint = api.status_of(error), error.message, error.hint
+    elif isinstance(error, HTTPException):
+        status, message = error.status_code, error.detail
+    elif isinstance(error, RequestValidationError):
+        if not _is_for_programs(request):
+            return pages.refusal(request, 404, "There is no such page.")
+        message = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
+    if _is_for_programs(request):
+        return JSONResponse({"detail": message, "hint": hint}, status)
+    return pages.refusal(request, status, message, hint)
+
+
+def _is_for_programs(request: Request) -> bool:
+    return request.url.path.startswith(f"{api.PREFIX}/")
+
+
 @asynccontextmanager
 async def _draws_ahead(app: FastAPI) -> AsyncIterator[None]:
-    """Draw the waveforms of finished jobs before anybody asks for them: of a film of hours that takes a while."""
+    """Tidy up, and draw the waveforms of finished jobs before anybody asks: of a film of hours that takes a while."""
+    app.state.workspace.sweep()
     leaving = threading.Event()
     thread = threading.Thread(target=_draw, args=(app.state.workspace, leaving), daemon=True)
     thread.start()

@@ -11,7 +11,7 @@ from fastapi.templating import Jinja2Templates
 
 from stemscribe.pipeline.workflows import workflow_names
 from stemscribe.speech.faster_whisper import ENGINE
-from stemscribe.studio.api import Here, JobId
+from stemscribe.studio.api import Here, JobId, Texts
 from stemscribe.studio.search import BEGIN, END
 from stemscribe.timebase import clock
 
@@ -21,8 +21,13 @@ templates.env.filters["clock"] = lambda seconds: clock(float(round(seconds))).re
 templates.env.globals.update(begin=BEGIN, end=END)
 
 
-def page(request: Request, name: str, **facts: Any) -> Response:
-    return templates.TemplateResponse(request, f"{name}.html", {"nonce": request.state.nonce, **facts})
+def page(request: Request, name: str, status: int = 200, **facts: Any) -> Response:
+    return templates.TemplateResponse(request, f"{name}.html", {"nonce": request.state.nonce, **facts}, status)
+
+
+def refusal(request: Request, status: int, message: str, hint: str = "") -> Response:
+    """Why there is no such page, or not now, and what to do."""
+    return page(request, "refusal", status, message=message, hint=hint)
 
 
 @router.get("/")
@@ -51,10 +56,10 @@ def transcript(request: Request, here: Here, job: JobId) -> Response:
 
 
 @router.get("/search")
-def search(request: Request, here: Here, q: Annotated[str, Query(max_length=200)] = "") -> Response:
+def search(request: Request, here: Here, texts: Texts, q: Annotated[str, Query(max_length=200)] = "") -> Response:
     """Where something was said, in all jobs."""
     media = {row.job: row.media for row in here.rows()}
-    found = [one for one in here.indexed().find(q) if one.job in media]
+    found = [one for one in texts.search(q) if one.job in media]
     return page(request, "search", q=q, found=found, media=media)
 
 

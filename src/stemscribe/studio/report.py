@@ -18,7 +18,8 @@ from stemscribe.pipeline.stages.source_separation import SeparationRecord
 from stemscribe.records import read_record
 from stemscribe.rows import read_rows
 from stemscribe.speech.ledger import Entry
-from stemscribe.studio.workspace import SEPARATION, Sound, Span, Text, Workspace
+from stemscribe.studio.transcripts import Text, Transcripts
+from stemscribe.studio.workspace import SEPARATION, Sound, Span, Workspace
 from stemscribe.timebase import Seconds, clock
 
 WIDTH, HEIGHT = 1000, 60  # of a waveform, in units of its picture
@@ -52,7 +53,7 @@ def report(workspace: Workspace, job: str) -> str:
     sound, view = workspace.sound(job), workspace.view(job)
     text = None
     with suppress(JobNotFound):
-        text = workspace.text(job)
+        text = Transcripts(workspace).text(job)
     separation = None
     with suppress(JobNotFound):
         separation = read_record(workspace.path(job, SEPARATION), SeparationRecord)

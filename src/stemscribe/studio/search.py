@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from stemscribe.errors import StorageError
 from stemscribe.records import make_folder
 from stemscribe.timebase import Seconds
 from stemscribe.transcript import Segment
@@ -33,8 +34,14 @@ class Found:
     text: str
 
 
+class Damaged(Exception):
+    """The file is not what was written: it is to be removed, and all taken up again."""
+
+
 class Index:
     """The words of all transcripts.
+
+    Every use may raise `Damaged`, or a `StorageError` where the disk is full or cannot be written.
 
     Args:
         path: of the file; made when it is first needed.
@@ -66,25 +73,18 @@ class Index:
         with self._opened() as database:
             return [Found(*row) for row in database.execute(query, (BEGIN, END, wanted, MOST))]
 
+    def remove(self) -> None:
+        """Let go of everything."""
+        self._path.unlink(missing_ok=True)
+
     @contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         make_folder(self._path.parent)
         try:
-            database = _connected(self._path)
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
-            self._path.unlink(missing_ok=True)  # it is damaged, and all of it can be had again
-            database = _connected(self._path)
-        with closing(database):
-            yield database
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=10)
-    try:
-        database.executescript(_SCHEMA)
-    except sqlite3.Error:
-        database.close()
-        raise
-    return database
+            with closing(sqlite3.connect(self._path, timeout=10)) as database:
+                database.executescript(_SCHEMA)
+                yield database
+        except sqlite3.OperationalError as error:  # full, locked, or not to be written
+            raise StorageError(f"{self._path} cannot be used: {error}.", hint="Free some space; try again.") from error
+        except sqlite3.DatabaseError as error:
+            raise Damaged(str(error)) from error

@@ -6,18 +6,18 @@ Everything here calls the rooms below as the command line does. Nothing knows of
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from stemscribe.audio.mix import MixInfo
-from stemscribe.editing.changes import Change, Edited, edited
-from stemscribe.editing.record import Edits, read_edits, write_edits
 from stemscribe.errors import JobError, JobLocked, JobNotFound, StemscribeError, UsageError
 from stemscribe.jobs.folder import JobFolder, all_jobs, create
 from stemscribe.jobs.job import Options
@@ -27,31 +27,19 @@ from stemscribe.pipeline.prepare import Request, checked
 from stemscribe.pipeline.stage import Progress
 from stemscribe.pipeline.stages.source_separation import SeparationRecord
 from stemscribe.pipeline.status import LEDGER, JobStatus, detailed_status_of, status_of
-from stemscribe.records import read_record, to_json
-from stemscribe.rows import read_head, read_rows
+from stemscribe.records import TEMPORARY, read_record
+from stemscribe.rows import read_head
 from stemscribe.settings import Settings
 from stemscribe.speech.ledger import Ledger
-from stemscribe.speech.recognition import Hearing
 from stemscribe.studio.pictures import Pictures
 from stemscribe.studio.runs import Runs
-from stemscribe.studio.search import Index
-from stemscribe.subtitles import srt, text, vtt
-from stemscribe.subtitles.cues import cues_of
-from stemscribe.subtitles.reading import read_transcript
 from stemscribe.timebase import Seconds
-from stemscribe.transcript import Transcript
 
 DERIVED = ".studio"  # below the folder of jobs; may be deleted at any time
 UPLOADS = "uploads"
-TRANSCRIPT, MIX_INFO, SEPARATION, SEGMENTS = "transcript", "mix_info", "separation", "segments"
+_FORGOTTEN_SECONDS = 3600.0  # without a byte more
+MIX_INFO, SEPARATION = "mix_info", "separation"
 AUDIBLE = ("mix", "vocals", "accompaniment", "drums", "bass", "other", "guitar", "piano", "centre")
-Form = Literal["srt", "vtt", "txt", "json"]
-MEDIA_TYPES: dict[Form, str] = {
-    "srt": "application/x-subrip",
-    "vtt": "text/vtt",
-    "txt": "text/plain",
-    "json": "application/json",
-}
 
 
 @dataclass(frozen=True)
@@ -136,43 +124,24 @@ class Sound:
     spans: tuple[Span, ...]
 
 
-@dataclass(frozen=True)
-class Text:
-    """A transcript with what was mended; `revision` has to be named by whoever mends more."""
-
-    language: str
-    revision: str
-    changes: int
-    segments: tuple[Edited, ...]
-
-
-@dataclass(frozen=True)
-class Mending:
-    """A change to what somebody has seen."""
-
-    revision: str
-    change: Change
-
-
-class Stale(JobError):
-    """A change was made to a transcript that has changed since."""
-
-
 class Workspace:
     """The jobs of one folder.
 
     Args:
         settings: where everything is.
         command: what `stemscribe` is called by.
+
+    Attributes:
+        derived: the folder of all that was made from the jobs, and may be deleted.
     """
 
     def __init__(self, settings: Settings, command: Sequence[str]) -> None:
         self.settings = settings
-        derived = settings.out_dir / DERIVED
+        self.derived = settings.out_dir / DERIVED
         options = ["--out-dir", str(settings.out_dir), "--models-dir", str(settings.models_dir)]
-        self.runs = Runs(derived / "runs", command, options + (["--offline"] if settings.offline else []))
-        self.pictures = Pictures(derived / "pictures")
-        self.index = Index(derived / "search.sqlite")
+        self.runs = Runs(self.derived / "runs", command, options + (["--offline"] if settings.offline else []))
+        self.pictures = Pictures(self.derived / "pictures")
+        self._starting = threading.Lock()
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -182,6 +151,13 @@ class Workspace:
     def uploads(self) -> Path:
         """The folder of the films that came through the browser."""
         return self.settings.out_dir / UPLOADS
+
+    def sweep(self) -> None:
+        """Remove what was left of films when a studio was killed while they came; not what may still be coming."""
+        for path in self.uploads.glob(f".*{TEMPORARY}"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _FORGOTTEN_SECONDS:
+                    path.unlink()
 
     def folder(self, job: str) -> JobFolder:
         """A job by its id, never by a path.
@@ -203,7 +179,7 @@ class Workspace:
         language, coverage = "", None
         with suppress(StemscribeError):
             language = folder.job.source_language
-            if (ledger := self._artefact(folder, LEDGER)) is not None:
+            if (ledger := artefact_of(folder, LEDGER)) is not None:
                 coverage = read_head(folder.path / ledger.path, Ledger).coverage
         return JobRow(
             folder.path.name, status.state, status.workflow, status.media, language, status.created_at, coverage
@@ -221,10 +197,12 @@ class Workspace:
             view = _after(view, event)
         if status.state == "completed":
             return replace(view, at="", progress=None, failure="")
+        if view.is_cancellable:
+            return replace(view, failure="")
+        # What was told is not of this run, if there is one: somebody else has started it.
         running = any(stage.status == "running" for stage in status.stages)
-        if not running and not view.is_cancellable:
-            return replace(view, at="", progress=None, failure=view.failure or self.runs.last_words(job))
-        return replace(view, failure="")
+        failure = "" if running else view.failure or self.runs.last_words(job)
+        return replace(view, at="", progress=None, failure=failure)
 
     def prepare(self, new: NewJob) -> str:
         """Make a job; returns its id.
@@ -244,9 +222,11 @@ class Workspace:
         Raises:
             JobLocked: it is being run.
         """
-        if self.folder(job).is_locked() or self.runs.is_running(job):
-            raise JobLocked(f"{job} is being run already.")
-        self.runs.start(job, *(["--live"] if live else []))
+        folder = self.folder(job)
+        with self._starting:  # or two requests at once would begin the same files
+            if folder.is_locked() or self.runs.is_running(job):
+                raise JobLocked(f"{job} is being run already.")
+            self.runs.start(job, *(["--live"] if live else []))
 
     def cancel(self, job: str) -> None:
         """Interrupt a job; what it has computed is kept.
@@ -264,7 +244,7 @@ class Workspace:
         Raises:
             JobNotFound: there is no such job, or it has made no such file.
         """
-        found = self._artefact(self.folder(job), name)
+        found = artefact_of(self.folder(job), name)
         if found is None:
             raise JobNotFound(f"{job} has no {name!r}.")
         return found
@@ -292,10 +272,6 @@ class Workspace:
             raise JobNotFound(f"The film of {job} is not there any more.")
         return path
 
-    def _artefact(self, folder: JobFolder, name: str) -> ArtefactRecord | None:
-        records = folder.manifest.stages.values()
-        return next((one for record in records for one in record.artefacts if one.name == name), None)
-
     def sound(self, job: str) -> Sound:
         """What there is to hear of a job.
 
@@ -304,7 +280,7 @@ class Workspace:
         """
         info = read_record(self.path(job, MIX_INFO), MixInfo)
         folder = self.folder(job)
-        made = [name for name in AUDIBLE if self._artefact(folder, name) is not None]
+        made = [name for name in AUDIBLE if artefact_of(folder, name) is not None]
         tracks = tuple(Track(name, info.frames, info.sample_rate) for name in made)
         return Sound(info.frames / info.sample_rate, info.offset, tracks, tuple(self._spans(job, info)))
 
@@ -326,100 +302,6 @@ class Workspace:
         """The waveform of a sound; see `Pictures.peaks`."""
         return self.pictures.peaks(self.path(job, name), self.artefact(job, name).sha256)
 
-    # The transcript
-
-    def text(self, job: str) -> Text:
-        """The transcript of a job with all that was mended.
-
-        Raises:
-            JobNotFound: it has none.
-        """
-        transcript, edits = self._transcript(job)
-        return _text(transcript, edits)
-
-    def hearings(self, job: str, start: Seconds, end: Seconds) -> list[Hearing]:
-        """All that was heard of a stretch of the film, whatever of it was believed.
-
-        Args:
-            job: its id.
-            start: on the film's clock.
-            end: up to where.
-
-        Raises:
-            JobNotFound: nothing was recognised.
-        """
-        offset = read_record(self.path(job, MIX_INFO), MixInfo).offset
-        heard = read_rows(self.path(job, SEGMENTS), "hearings", Hearing)
-        return [one for one in heard if one.start + offset < end and one.end + offset > start]
-
-    def mend(self, job: str, mending: Mending) -> Text:
-        """Make one more change.
-
-        Raises:
-            Stale: somebody else has changed it meanwhile.
-            UsageError: the change cannot be made.
-        """
-        transcript, edits = self._transcript(job)
-        _check_revision(edits, mending.revision)
-        changed = replace(edits, changes=(*edits.changes, mending.change))
-        found = _text(transcript, changed)  # before it is written: what cannot be made is not kept
-        write_edits(self.path(job, TRANSCRIPT).parent, changed)
-        return found
-
-    def take_back(self, job: str, revision: str) -> tuple[Text, Change]:
-        """Take back the last change; it is returned, so that it can be made once more.
-
-        Raises:
-            Stale: somebody else has changed it meanwhile.
-            UsageError: there is none.
-        """
-        transcript, edits = self._transcript(job)
-        _check_revision(edits, revision)
-        if not edits.changes:
-            raise UsageError("There is nothing to take back.")
-        *before, last = edits.changes
-        changed = replace(edits, changes=tuple(before))
-        write_edits(self.path(job, TRANSCRIPT).parent, changed)
-        return _text(transcript, changed), last
-
-    def export(self, job: str, form: Form, *, mended: bool) -> bytes:
-        """The transcript in some form.
-
-        Args:
-            job: its id.
-            form: which.
-            mended: whether what people have changed is in it.
-        """
-        transcript, edits = self._transcript(job)
-        if mended:
-            transcript = replace(transcript, segments=tuple(one.segment for one in edited(transcript, edits.changes)))
-        if form == "json":
-            return to_json(transcript)
-        if form == "txt":
-            return text.render(transcript).encode()
-        cues = cues_of(transcript)
-        return (srt.render(cues) if form == "srt" else vtt.render(cues)).encode()
-
-    def _transcript(self, job: str) -> tuple[Transcript, Edits]:
-        path, record = self.path(job, TRANSCRIPT), self.artefact(job, TRANSCRIPT)
-        return read_transcript(path), read_edits(path.parent, record.sha256)
-
-    def indexed(self) -> Index:
-        """The index of all transcripts, as they are now."""
-        for folder in all_jobs(self.settings.out_dir):
-            with suppress(StemscribeError):
-                record = self._artefact(folder, TRANSCRIPT)
-                if record is not None:
-                    self._index(folder, record)
-        return self.index
-
-    def _index(self, folder: JobFolder, record: ArtefactRecord) -> None:
-        job, edits = folder.path.name, read_edits((folder.path / record.path).parent, record.sha256)
-        stamp = f"{record.sha256} {edits.revision}"
-        if self.index.stamp(job) != stamp:
-            segments = edited(read_transcript(folder.path / record.path), edits.changes)
-            self.index.put(job, stamp, [one.segment for one in segments])
-
 
 def free_space(folder: Path) -> int:
     """How many bytes are free where a folder is, or will be."""
@@ -428,14 +310,14 @@ def free_space(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _text(transcript: Transcript, edits: Edits) -> Text:
-    segments = tuple(edited(transcript, edits.changes))
-    return Text(transcript.language, edits.revision, len(edits.changes), segments)
+def artefact_of(folder: JobFolder, name: str) -> ArtefactRecord | None:
+    """A file that a stage of a job has made; `None` if there is none.
 
-
-def _check_revision(edits: Edits, revision: str) -> None:
-    if edits.revision != revision:
-        raise Stale("The transcript was changed elsewhere meanwhile.", hint="Load it again.")
+    Raises:
+        RecordError: the manifest cannot be read.
+    """
+    records = folder.manifest.stages.values()
+    return next((one for record in records for one in record.artefacts if one.name == name), None)
 
 
 def _after(view: JobView, event: dict[str, Any]) -> JobView:
