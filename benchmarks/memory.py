@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,9 @@ class Chatterbox:
             )
             for sentence in sentences
         ]
+
+    def hear_together(self, sounds: Any, hearing: Any) -> dict[Any, list[Any]]:
+        return {audio: self.hear(samples, replace(hearing, audio=audio)) for audio, samples in sounds.items()}
 
 
 def run_job(film: Path, models_dir: Path, out_dir: Path, *, real: bool) -> Figures:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from stemscribe.arrays import Array
+from stemscribe.speech.faster_whisper import Listening
 from stemscribe.speech.sound import SAMPLE_RATE, Sound
 from stemscribe.transcript import Audio, Segment, Word
+
+
+class OneByOne:
+    """What hears in one sound after the other what is to be heard in several."""
+
+    def hear(self, audio: Array, listening: Listening) -> list[Segment]:
+        raise NotImplementedError
+
+    def hear_together(self, sounds: Mapping[Audio, Array], listening: Listening) -> dict[Audio, list[Segment]]:
+        return {audio: self.hear(samples, replace(listening, audio=audio)) for audio, samples in sounds.items()}
 
 
 def sound(

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from sounds import OneByOne
 from stemscribe.arrays import Array
 from stemscribe.audio import writer
 from stemscribe.cli import app
@@ -98,7 +99,7 @@ class Arithmetic:
         return np.stack([mix * np.float32(0.7 - 0.1 * index) + own for index in range(len(self.stems))])
 
 
-class Reader:
+class Reader(OneByOne):
     """A recogniser that reads words out of the samples; counts its regions."""
 
     def __init__(self, folder: Path, **_: object) -> None:

@@ -19,6 +19,7 @@ import pysubs2
 import pytest
 
 from fakes import Array, FakeSeparator, noise
+from sounds import OneByOne
 from stemscribe.audio.mix import CentreInfo, MixInfo
 from stemscribe.audio.source import BLOCK_FRAMES, AudioSource
 from stemscribe.audio.writer import StemWriter
@@ -65,7 +66,7 @@ class Detector:
 
 
 @dataclass
-class Reader:
+class Reader(OneByOne):
     """Reads words out of the samples, every one of them; counts how often it listens."""
 
     listened: int = 0

@@ -49,6 +49,33 @@ def test_large_blocks_are_given_back() -> None:
     assert left[1] < 2 * MB < 10 * MB < left[0]
 
 
+REPEATED = """
+import resource
+from contextlib import nullcontext
+import psutil
+from stemscribe.pipeline.resources import give_memory_back, keeping_memory
+give_memory_back()
+memory = lambda: psutil.Process().memory_info().rss
+before = memory()
+with keeping_memory() if {kept} else nullcontext():
+    for _ in range(10):
+        block = b"x" * 40_000_000
+        del block
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt, memory() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is glibc that keeps what is freed")
+def test_blocks_that_are_wanted_again_and_again_are_kept_for_so_long_and_no_longer() -> None:
+    faults, left = {}, {}
+    for kept in (False, True):
+        command = [sys.executable, "-c", REPEATED.format(kept=kept)]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        faults[kept], left[kept] = map(int, told)
+    assert faults[False] - faults[True] > 8 * 40 * MB / 4096 / 2  # in pages, half of which may be huge ones
+    assert left[True] < 5 * MB
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS tells of children what they take now")
 def test_what_was_taken_and_given_back_counts() -> None:
     script = (

@@ -12,6 +12,7 @@ import pysubs2
 import pytest
 
 from fakes import FakeSeparator, write_film
+from sounds import OneByOne
 from stemscribe.arrays import Array
 from stemscribe.audio.decode import TrackDecoder
 from stemscribe.jobs.folder import create
@@ -31,7 +32,7 @@ pytestmark = [pytest.mark.models]
 CLICK = 8.25  # on the film's clock
 
 
-class ClickHearer:
+class ClickHearer(OneByOne):
     """A recogniser that hears one word, where it is loudest."""
 
     def __init__(self, folder: Path, **_: object) -> None:

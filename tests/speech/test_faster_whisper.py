@@ -9,6 +9,7 @@ import soxr
 
 from stemscribe.errors import ModelError
 from stemscribe.speech.faster_whisper import FasterWhisper, Listening, known_languages
+from stemscribe.transcript import Audio, Segment
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,86 @@ def test_the_same_sound_is_heard_the_same_whatever_came_before(
     expected = whisper.hear(speech, Listening("en", "mix"))
     assert whisper.hear(noise, Listening("en", "mix")) == first
     assert whisper.hear(speech, Listening("en", "mix")) == expected
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many sounds went through the encoder at once, each time."""
+    from faster_whisper import WhisperModel
+
+    seen: list[int] = []
+    encode = WhisperModel.encode
+
+    def counted(model: WhisperModel, features: np.ndarray) -> object:
+        seen.append(features.shape[0] if features.ndim == 3 else 1)
+        return encode(model, features)
+
+    monkeypatch.setattr(WhisperModel, "encode", counted)
+    return seen
+
+
+@pytest.mark.models
+def test_several_sounds_are_heard_in_one_pass_each_as_by_itself(
+    model: Callable[[str], Path], speech: np.ndarray, passes: list[int]
+) -> None:
+    whisper = FasterWhisper(model("whisper-base"))
+    hiss = np.random.default_rng(0).standard_normal(len(speech)).astype(np.float32) * 0.003
+    sounds: dict[Audio, np.ndarray] = {"vocals": speech, "blend-35": speech + hiss, "mix": speech[::-1] * 0.01}
+    found = whisper.hear_together(sounds, Listening("en", "mix", until=10.0))
+    assert passes[0] == 3
+    for audio in ("vocals", "blend-35"):
+        (alone, together) = whisper.hear(sounds[audio], Listening("en", audio)), found[audio]
+        words, expected = ([word for each in heard for word in each.words] for heard in (together, alone))
+        assert [word.text.lower() for word in words] == [word.text.lower() for word in expected]
+        assert [word.start for word in words] == pytest.approx([word.start for word in expected], abs=0.15)
+        assert {segment.heard for segment in together} == {audio}
+        assert 0 <= words[0].start <= words[-1].end <= len(speech) / 16000
+    assert "country" not in " ".join(segment.text for segment in found["mix"])
+
+
+@pytest.mark.models
+def test_what_is_left_unread_is_read_only_where_somebody_speaks(
+    model: Callable[[str], Path], speech: np.ndarray, passes: list[int]
+) -> None:
+    whisper = FasterWhisper(model("whisper-base"))
+    film = np.concatenate([speech, np.zeros(8 * 16000, np.float32), speech[: 9 * 16000]])
+    heard = whisper.hear(film, Listening("en", "mix"))
+    assert passes == [1, 1]  # it leaves the last words unread at first
+    assert heard[-1].end > 27
+    passes.clear()
+    assert heard[: len(whisper.hear(film, Listening("en", "mix", until=26.0)))][-1].end > 26
+    whisper.hear_together({"vocals": film, "mix": film}, Listening("en", "mix", until=26.0))
+    assert passes == [1, 2]
+    passes.clear()
+    together = whisper.hear_together({"vocals": film, "mix": film}, Listening("en", "mix", until=27.5))
+    assert passes == [2, 1, 1]
+    assert min(found[-1].end for found in together.values()) > 27
+
+
+@pytest.mark.models
+def test_of_several_sounds_that_which_fails_whispers_checks_is_heard_again_by_itself(
+    model: Callable[[str], Path], speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stemscribe.speech import faster_whisper
+
+    whisper = FasterWhisper(model("whisper-base"))
+    again: list[Audio] = []
+    read = FasterWhisper._read
+
+    def watched(self: FasterWhisper, audio: np.ndarray, listening: Listening, **how: int) -> list[Segment]:
+        again.append(listening.audio)
+        return read(self, audio, listening, **how)
+
+    monkeypatch.setattr(FasterWhisper, "_read", watched)
+    sounds: dict[Audio, np.ndarray] = {"vocals": speech, "mix": speech}
+    whisper.hear_together(sounds, Listening("en", "mix", until=0.0))
+    assert again == []
+    monkeypatch.setattr(faster_whisper, "_REPETITIVE", 0.5)
+    whisper.hear_together(sounds, Listening("en", "mix", until=0.0))
+    assert again == ["vocals", "mix"]
+    again.clear()
+    whisper.hear_together(sounds, Listening("en", "mix", until=0.0, tries=1))
+    assert again == []
 
 
 @pytest.mark.models

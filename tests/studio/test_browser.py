@@ -174,6 +174,73 @@ def test_segments_are_split_merged_moved_and_removed(page: Any, studio: Studio, 
     assert page.get_by_role("button", name="Undo").is_disabled()
 
 
+def test_what_the_machine_has_not_heard_is_written_down(page: Any, studio: Studio, job: str) -> None:
+    page.goto(studio.entrance)
+    page.goto(f"{studio.address}/jobs/{job}/transcript")
+    gap = page.locator(".gap-row")
+    gap.get_by_role("button", name="Write it down").click()
+    page.get_by_label("Text").fill("what you can do")
+    page.get_by_label("Text").press("Enter")
+    page.locator("[data-name='+0'] .words", has_text="what you can do").wait_for()
+    assert gap.count() == 0  # nothing is missing there any more
+    assert page.locator("[data-name='+0'] .time").text_content() == "0:02.3"
+    page.locator("body").press("Home")
+    page.locator("[data-name='0']").get_by_role("button", name="Edit").click()
+    page.get_by_label("Text").fill("ask not")
+    page.get_by_role("button", name="Add", exact=True).click()  # what was written in the other fields is kept
+    page.locator("[data-name='0'] .words", has_text="ask not").wait_for()
+    page.get_by_label("Text").fill("And so,")
+    page.get_by_role("button", name="Save").click()
+    page.locator("[data-name='+2'] .words", has_text="And so,").wait_for()
+    assert page.locator(".segment .words").first.text_content() == "And so, "
+    page.get_by_role("button", name="Add", exact=True).click()
+    page.get_by_label("Text").press("Escape")
+    assert page.get_by_label("Text").count() == 0
+    for _ in range(3):
+        page.locator("body").press("Control+z")
+        page.wait_for_timeout(200)
+    gap.wait_for()
+
+
+def test_a_part_is_heard_again_and_again(page: Any, studio: Studio, job: str) -> None:
+    page.goto(studio.entrance)
+    page.goto(f"{studio.address}/jobs/{job}/listen")
+    wave = page.locator("[data-track=vocals] .wave")
+    wave.locator("canvas").first.wait_for()
+    box = wave.bounding_box()
+    second = box["width"] / 6
+    page.mouse.move(box["x"] + 2 * second, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 2.5 * second, box["y"] + 20, steps=5)
+    page.mouse.move(box["x"] + 3 * second, box["y"] + 20, steps=5)
+    page.mouse.up()
+    page.locator("#loop[aria-pressed=true]").wait_for()
+    page.get_by_role("button", name="Play").click()
+    until(page, "document.querySelector('audio[data-name=mix]').currentTime > 2.5")
+    heard = []
+    for _ in range(25):
+        page.wait_for_timeout(100)
+        heard.append(played(page, "mix"))
+    assert 1.9 < min(heard) < 2.3
+    assert 2.8 < max(heard) < 3.4  # it turns back within a tenth of a second, and the machine may be slow
+    page.get_by_role("button", name="Loop").click()
+    until(page, "document.querySelector('audio[data-name=mix]').currentTime > 3.6")
+
+
+def test_a_closer_look_moves_all_waveforms_and_the_spectrogram(page: Any, studio: Studio, job: str) -> None:
+    page.goto(studio.entrance)
+    page.goto(f"{studio.address}/jobs/{job}/listen")
+    page.locator("#seen-span", has_text="0:00 to 0:06").wait_for()
+    page.get_by_label("Zoom").fill("100")
+    page.locator("#seen-span", has_text="0:00 to 0:06").wait_for(state="detached")
+    widths = page.evaluate(
+        "[...document.querySelectorAll('.track .wave > div')]"
+        ".map(host => host.shadowRoot.querySelector('.wrapper').scrollWidth)"
+    )
+    assert len(widths) == 3
+    assert min(widths) >= 6 * 400
+
+
 def test_a_click_on_a_word_leads_to_it_and_it_is_followed(page: Any, studio: Studio, job: str) -> None:
     page.goto(studio.entrance)
     page.goto(f"{studio.address}/jobs/{job}/transcript")

@@ -20,6 +20,7 @@ from stemscribe.errors import StorageError
 from stemscribe.records import make_folder, replacing
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+COMPILED = "compiled"  # where, in the folder of a model
 KEPT = 2  # with vocals alone, and with all stems
 
 

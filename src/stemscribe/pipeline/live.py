@@ -29,7 +29,7 @@ from stemscribe.audio.source import BLOCK_FRAMES, Source
 from stemscribe.errors import StemscribeError
 from stemscribe.jobs.job import Job, Options
 from stemscribe.languages import AUTO
-from stemscribe.pipeline.resources import give_memory_back
+from stemscribe.pipeline.resources import give_memory_back, keeping_memory
 from stemscribe.pipeline.stage import StageContext
 from stemscribe.pipeline.stages import speech_detection
 from stemscribe.pipeline.stages.asr import ENOUGH_SPEECH, Recogniser
@@ -321,7 +321,8 @@ def main() -> None:
     _step_back()
     give_memory_back()
     try:
-        follow(request)
+        with keeping_memory():
+            follow(request)
     except StemscribeError as error:
         sys.exit(error.message)
 

@@ -39,7 +39,8 @@ class ArbitrationRules:
         unsure: a first hearing with an average log probability below this is heard again.
         silent: so is one with more than this share of its words where the vocals are silent.
         others: what is listened to then, in this order.
-        enough: if the first so many of them, which differ most, have heard the very same words, the rest is not asked.
+        enough: the first so many of them, which differ most, are listened to first,
+        alike: and the rest is not asked if they differ in no more than this share of the words.
         pause: of this length, and without a word in any hearing, parts two stretches.
         confidence: what a unit of log probability of a word counts against the share of words that differ.
         unheard: the log probability that stands for having heard nothing.
@@ -51,6 +52,7 @@ class ArbitrationRules:
     silent: float = 0.2
     others: tuple[Audio, ...] = ("vocals", "blend-35", "blend-20", "blend-10")
     enough: int = 2
+    alike: float = 0.1
     pause: Seconds = 0.3
     confidence: float = 0.3
     unheard: float = -2.5
@@ -138,9 +140,9 @@ def worth_another(
 
 
 def agreed(hearings: Hearings, rules: ArbitrationRules = ArbitrationRules()) -> bool:
-    """Whether the first hearings have the very same words, so that what lies between them has them too."""
-    texts = [plain_words("".join(word.text for word in _words(found))) for found in hearings.values()]
-    return len(texts) == rules.enough and all(text and text == texts[0] for text in texts)
+    """Whether hearings that differ most have nearly the same words, so that what lies between them has them too."""
+    texts = [units(plain_words("".join(word.text for word in _words(found)))) for found in hearings.values()]
+    return all(_difference(texts[0], other) <= rules.alike for other in texts[1:])
 
 
 def in_order(hearings: Mapping[Audio, list[Segment]]) -> dict[Audio, list[Segment]]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from stemscribe.arrays import Array
 from stemscribe.errors import ModelError
@@ -19,7 +22,10 @@ SAMPLE_RATE = 16000
 _SEED = 0
 _NON_SPEECH = -1  # faster-whisper's word for its own list of tokens that are no speech
 _NO_REPEAT = 4
-_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # tried in turn while a text fails Whisper's own checks
+_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # tried in turn while a text fails Whisper's own checks:
+_UNLIKELY = -1.0  # one whose average log probability is lower than this,
+_REPETITIVE = 2.4  # or that compresses better than this;
+_NO_SPEECH = 0.6  # an unlikely text is none at all where nobody speaks with a higher probability than this
 _WHISPERS_OWN = {"fil": "tl", "jv": "jw", "nb": "no"}  # where Whisper departs from the standard
 
 
@@ -34,6 +40,9 @@ class Listening:
         scripts: to keep to, as `scripts.scripts_for` names them; empty for any.
         repeat: whether a phrase may be said again; without it, the decoder cannot get into a loop.
         beam_size: how many hypotheses are kept.
+        until: where the last voice ends, in seconds from the first frame. What the model has left unread after that is
+            not read: it would be given another 30 s of silence, and write something over them.
+        tries: at how many temperatures a text may fail Whisper's own checks, before the best of them is taken.
     """
 
     language: str
@@ -42,6 +51,8 @@ class Listening:
     scripts: frozenset[str] = frozenset()
     repeat: bool = True
     beam_size: int = 5
+    until: Seconds = math.inf
+    tries: int = len(_TEMPERATURES)
 
 
 class FasterWhisper:
@@ -91,24 +102,73 @@ class FasterWhisper:
         Returns:
             Segments in seconds from the first frame.
         """
+        return self._read(audio, listening)
+
+    def hear_together(self, sounds: Mapping[Audio, Array], listening: Listening) -> dict[Audio, list[Segment]]:
+        """What is said in up to 30 s, in several sounds of the same moment: in one pass of the model, which is cheaper.
+
+        A text that fails Whisper's own checks is read again by itself, and so is what the model has left unread.
+
+        Args:
+            sounds: mono at 16 kHz, `[frames]` each, all of one length.
+            listening: how to listen to each of them.
+
+        Returns:
+            Segments of each in seconds from the first frame.
+        """
+        if len(sounds) == 1 or not all(map(len, sounds.values())):
+            return {audio: self.hear(sound, replace(listening, audio=audio)) for audio, sound in sounds.items()}
+        duration = len(next(iter(sounds.values()))) / SAMPLE_RATE
+        read = _read_together(self._model, list(sounds.values()), self._options(listening))
+        return {
+            audio: self._completed(sound, one, replace(listening, audio=audio), number * duration)
+            for number, ((audio, sound), one) in enumerate(zip(sounds.items(), read, strict=True))
+        }
+
+    def _read(self, audio: Array, listening: Listening, *, first_try: int = 0) -> list[Segment]:
         import ctranslate2
 
         ctranslate2.set_random_seed(_SEED)
+        options = self._options(listening, first_try)
+        found, _ = self._model.transcribe(audio, condition_on_previous_text=False, **options)
+        duration, segments = len(audio) / SAMPLE_RATE, []
+        for segment in found:  # the model works on while there is more to read, and somebody asks for it
+            segments.append(_segment(segment, listening, duration))
+            if segments[-1].end >= listening.until:
+                break
+        return segments
+
+    def _completed(self, audio: Array, read: _Read, listening: Listening, origin: Seconds) -> list[Segment]:
+        """What was read in one of several sounds, which began at `origin` for the model, and what it left unread."""
+        surest = min((segment.avg_logprob for segment in read.found), default=0.0)
+        if surest < _UNLIKELY and max(segment.no_speech_prob for segment in read.found) > _NO_SPEECH:
+            return []
+        fails = surest < _UNLIKELY or any(segment.compression_ratio > _REPETITIVE for segment in read.found)
+        if fails and listening.tries > 1 and not listening.scripts:
+            return self._read(audio, listening, first_try=1)
         duration = len(audio) / SAMPLE_RATE
-        found, _ = self._model.transcribe(
-            audio,
-            language=listening.language,
-            task=listening.task,
-            beam_size=listening.beam_size,
-            suppress_tokens=[_NON_SPEECH, *self._outside(listening.scripts)],
+        segments = [_segment(each, listening, duration, origin) for each in read.found if each.text.strip()]
+        if not segments or not read.goes_on or segments[-1].end >= min(listening.until, duration):
+            return segments
+        done = segments[-1].end
+        rest = self.hear(audio[round(done * SAMPLE_RATE) :], replace(listening, until=listening.until - done))
+        return segments + [segment.moved(done) for segment in rest]
+
+    def _options(self, listening: Listening, first_try: int = 0) -> dict[str, Any]:
+        return {
+            "language": listening.language,
+            "task": listening.task,
+            "beam_size": listening.beam_size,
+            "suppress_tokens": [_NON_SPEECH, *self._outside(listening.scripts)],
             # Kept to a script it cannot write, a model stammers at every temperature, and six tries take minutes.
-            temperature=0.0 if listening.scripts else _TEMPERATURES,
-            no_repeat_ngram_size=0 if listening.repeat and not listening.scripts else _NO_REPEAT,
-            word_timestamps=True,
-            condition_on_previous_text=False,
-            vad_filter=False,
-        )
-        return [_segment(segment, listening, duration) for segment in found]
+            "temperature": [0.0] if listening.scripts else list(_TEMPERATURES[first_try : listening.tries]),
+            "no_repeat_ngram_size": 0 if listening.repeat and not listening.scripts else _NO_REPEAT,
+            "compression_ratio_threshold": _REPETITIVE,
+            "log_prob_threshold": _UNLIKELY,
+            "no_speech_threshold": _NO_SPEECH,
+            "word_timestamps": True,
+            "vad_filter": False,
+        }
 
     def _outside(self, scripts: frozenset[str]) -> tuple[int, ...]:
         """The tokens that would leave these scripts; worked out once for each, since it takes half a second."""
@@ -120,12 +180,54 @@ class FasterWhisper:
         return self._tokens[scripts]
 
 
-def _segment(found: Any, listening: Listening, duration: Seconds) -> Segment:
-    start, end = min(float(found.start), duration), min(float(found.end), duration)
+@dataclass(frozen=True)
+class _Read:
+    """What the model has read in one of several sounds; `goes_on` if it began something more and left it unread."""
+
+    found: list[Any]
+    goes_on: bool
+
+
+def _read_together(model: Any, sounds: Sequence[Array], options: dict[str, Any]) -> list[_Read]:
+    """One pass over several sounds of the same length; times are those of all of them behind each other."""
+    from faster_whisper import BatchedInferencePipeline
+
+    goes_on: list[bool] = []
+
+    class Pipeline(BatchedInferencePipeline):  # type: ignore[misc]
+        def generate_segment_batched(self, features: Any, tokenizer: Any, options: Any) -> Any:
+            encoded, outputs = super().generate_segment_batched(features, tokenizer, options)
+            # Where one segment ends and another begins there are two times in a row, and nothing is read of the latter.
+            goes_on.extend(
+                len(output["tokens"]) > 1 and min(output["tokens"][-2:]) >= tokenizer.timestamp_begin
+                for output in outputs
+            )
+            return encoded, outputs
+
+    duration = len(sounds[0]) / SAMPLE_RATE
+    found, _ = Pipeline(model).transcribe(
+        np.concatenate(sounds),
+        clip_timestamps=[{"start": number * duration, "end": (number + 1) * duration} for number in range(len(sounds))],
+        batch_size=len(sounds),
+        without_timestamps=False,
+        **options,
+    )
+    of: list[list[Any]] = [[] for _ in sounds]
+    for segment in found:
+        of[min(int((segment.start + segment.end) / 2 / duration), len(sounds) - 1)].append(segment)
+    return [_Read(*one) for one in zip(of, goes_on, strict=True)]
+
+
+def _segment(found: Any, listening: Listening, duration: Seconds, origin: Seconds = 0.0) -> Segment:
+    """A segment of a sound of some duration, which began at `origin` for the model."""
+
+    def within(time: float) -> Seconds:
+        return min(max(0.0, float(time) - origin), duration)
+
+    start, end = within(found.start), within(found.end)
     text, confidence = found.text.strip(), _measure(found.avg_logprob)
     words = tuple(
-        Word(min(float(word.start), duration), min(float(word.end), duration), word.word, _measure(word.probability))
-        for word in found.words or ()
+        Word(within(word.start), within(word.end), word.word, _measure(word.probability)) for word in found.words or ()
     )
     if text and not words:  # the alignment found none: then all of it is one
         words = (Word(start, max(start, end), f" {text}", round(math.exp(min(confidence, 0.0)), 4)),)

@@ -17,18 +17,20 @@ from stemscribe.speech.arbitration import (
     in_order,
     worth_another,
 )
-from stemscribe.speech.doubts import DoubtRules, doubts, plain_words, repeats_itself
+from stemscribe.speech.doubts import Doubt, DoubtRules, doubts, plain_words, repeats_itself
 from stemscribe.speech.faster_whisper import Listening
 from stemscribe.speech.recognition import Dropped, Heard, Hearing, within
 from stemscribe.speech.scripts import main_script, share_in
 from stemscribe.speech.sound import Sound
 from stemscribe.speech.word_times import settled
+from stemscribe.timebase import Seconds
 from stemscribe.transcript import Audio, Region, Segment
 
-Ear = Callable[[Audio, Listening], list[Segment]]
-"""Listens to one of a region's sounds; times in seconds of the mix."""
+Ear = Callable[[Sequence[Listening]], list[list[Segment]]]
+"""Listens to a region in one or several of its sounds, to each in the same way; times in seconds of the mix."""
 
 _AGAIN = "heard again without repeating"
+_NOWHERE_ELSE = "nothing heard elsewhere"
 _FIXED: dict[AsrAudio, Audio] = {"mix": "mix", "vocals": "vocals", "blend": "blend-20"}
 
 
@@ -43,6 +45,9 @@ class ListeningRules:
         unreadable: what the decoder writes when it is kept to a script has to be surer than this,
         stammer: and compress no better than this (Indic letters are three bytes each, and compress well),
         as_long: and its letters this share of those that it writes otherwise.
+        unread: how much of a voice the model may leave unread at the end of a region: the detector goes on for half a
+            second after the last word.
+        tries: at how many temperatures the model tries a text that fails its own checks.
     """
 
     arbitration: ArbitrationRules = field(default_factory=ArbitrationRules)
@@ -51,6 +56,12 @@ class ListeningRules:
     unreadable: float = -0.8
     stammer: float = 4.0
     as_long: float = 0.5
+    unread: Seconds = 0.5
+    tries: int = Listening.tries
+
+
+HURRIED = ListeningRules(arbitration=ArbitrationRules(others=("vocals", "blend-35")), tries=1)
+"""For whoever only wants to know whether it works: nothing is heard a second time for the sake of its text."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,7 @@ def listen(
     kept: list[Segment] = []
     dropped: list[Dropped] = []
     for segment in (segment.in_milliseconds() for segment in best):
-        against = doubts(segment, sound, speech, rules.doubt)
+        against = (*_alone(segment, attention, rules), *doubts(segment, sound, speech, rules.doubt))
         if against and against[0].fatal:
             dropped.append(Dropped(segment, against[0].reason))
         else:
@@ -114,6 +125,7 @@ class _Attempt:
         why: why it was.
         found: what was heard.
         repeat: whether phrases could be said again.
+        scripts: to which the decoder was kept.
         is_used: whether it is among what was chosen from.
     """
 
@@ -121,6 +133,7 @@ class _Attempt:
     why: str
     found: list[Segment]
     repeat: bool
+    scripts: frozenset[str]
     is_used: bool = True
 
 
@@ -133,6 +146,7 @@ class _Attention:
 
     def __init__(self, sound: Sound, speech: Sequence[Region], wanted: Wanted, ear: Ear, rules: ListeningRules) -> None:
         self._sound, self._speech, self._wanted, self._ear, self._rules = sound, speech, wanted, ear, rules
+        self._until = _last_voice(sound, speech, rules) - sound.start
         self._scripts: frozenset[str] = frozenset()
         self._is_script_settled = False
         self.attempts: list[_Attempt] = []
@@ -146,14 +160,14 @@ class _Attention:
         """The hearings to choose from: the region as it is heard in one audio, or in several."""
         asked = self._wanted.audio
         if asked != "auto":
-            return {_FIXED[asked]: self._in_script(_FIXED[asked], "as asked")}
+            return self._heard((_FIXED[asked],), "as asked")
         start: Audio = "mix" if self._sound.centre is None else "centre"
         rules = self._rules.arbitration
         if start == "mix" and (reason := drowned(self._sound, rules)):
             # The mix would have no vote: the blends know what it knows. What nobody else has heard is not to be lost.
             hearings = self._in_others(reason)
-            return hearings if any(hearings.values()) else {start: self._in_script(start, "nothing heard elsewhere")}
-        first = self._in_script(start, f"the {start} first")
+            return hearings if any(hearings.values()) else self._heard((start,), _NOWHERE_ELSE)
+        first = self._heard((start,), f"the {start} first")[start]
         reason = worth_another(self._sound, start, first, self._speech, rules, doubt=self._rules.doubt)
         if not reason:
             level = f"voices {self._sound.voices_over_music_db:.0f} dB over everything else"
@@ -167,11 +181,11 @@ class _Attention:
 
     def _in_others(self, reason: str) -> dict[Audio, list[Segment]]:
         """The region in all that separation has made of it, unless the two that differ most have the same words."""
-        hearings: dict[Audio, list[Segment]] = {}
-        for audio in self._rules.arbitration.others:
-            hearings[audio] = self._in_script(audio, reason)
-            if agreed(hearings, self._rules.arbitration) and not self._is_doubted(hearings):
-                break
+        rules = self._rules.arbitration
+        hearings = self._heard(rules.others[: rules.enough], reason)
+        others = rules.others[rules.enough :]
+        if others and (not agreed(hearings, rules) or self._is_doubted(hearings)):
+            hearings |= self._heard(others, reason)
         return in_order(hearings)
 
     def _is_doubted(self, hearings: Mapping[Audio, Sequence[Segment]]) -> bool:
@@ -181,31 +195,46 @@ class _Attention:
 
     def again(self, audio: Audio) -> list[Segment]:
         """The region in an audio by a decoder that cannot go round in a loop."""
-        return self._hear(audio, f"{self.why[audio]}; again, without repeating", repeat=False).found
+        return self._hear((audio,), f"{self.why[audio]}; again, without repeating", repeat=False)[0].found
 
-    def _hear(self, audio: Audio, why: str, *, repeat: bool = True) -> _Attempt:
-        listening = Listening(self._wanted.language, audio, scripts=self._scripts, repeat=repeat)
-        self.attempts.append(_Attempt(audio, why, self._ear(audio, listening), repeat))
-        return self.attempts[-1]
+    def _hear(self, audios: Sequence[Audio], why: str, *, repeat: bool = True) -> list[_Attempt]:
+        common = Listening(
+            self._wanted.language,
+            "mix",
+            scripts=self._scripts,
+            repeat=repeat,
+            until=self._until,
+            tries=self._rules.tries,
+        )
+        heard = self._ear([replace(common, audio=audio) for audio in audios])
+        attempts = [
+            _Attempt(audio, why, found, repeat, self._scripts) for audio, found in zip(audios, heard, strict=True)
+        ]
+        self.attempts += attempts
+        return attempts
 
-    def _in_script(self, audio: Audio, why: str) -> list[Segment]:
-        """The region in an audio; the first that is written in another script is heard again by a decoder that is kept
-        to the right one.
+    def _heard(self, audios: Sequence[Audio], why: str) -> dict[Audio, list[Segment]]:
+        """The region in some audios, in the right script if the decoder can write it."""
+        return {attempt.audio: self._in_script(attempt) for attempt in self._hear(audios, why)}
+
+    def _in_script(self, attempt: _Attempt) -> list[Segment]:
+        """What was heard; the first that is written in another script is heard again by a decoder that is kept to the
+        right one.
 
         If that can write it, it is kept to it for the rest of the region; if not, it is not asked again.
         """
-        found = self._hear(audio, why)
         scripts, rules = self._wanted.scripts, self._rules
-        if self._is_script_settled or share_in(_text(found.found), scripts) >= rules.in_script:
-            return found.found
-        self._scripts, self._is_script_settled = scripts, True
-        again = self._hear(audio, f"{why}; again, kept to the script")
-        if self._is_readable(again.found, found.found):
-            found.is_used = False
+        has_failed = self._is_script_settled and not self._scripts
+        if attempt.scripts or has_failed or share_in(_text(attempt.found), scripts) >= rules.in_script:
+            return attempt.found
+        is_known, self._scripts, self._is_script_settled = self._is_script_settled, scripts, True
+        (again,) = self._hear((attempt.audio,), f"{attempt.why}; again, kept to the script")
+        if is_known or self._is_readable(again.found, attempt.found):
+            attempt.is_used = False
             return again.found
         self._scripts, again.is_used = frozenset(), False
-        found.why = f"{why}; kept to the script it was not readable"
-        return found.found
+        attempt.why = f"{attempt.why}; kept to the script it was not readable"
+        return attempt.found
 
     def _is_readable(self, again: Sequence[Segment], found: Sequence[Segment]) -> bool:
         """Whether a decoder that was kept to a script has written about as much as without, is sure, and no stammer."""
@@ -214,6 +243,19 @@ class _Attention:
         length, before = len(plain_words(_text(again))), len(plain_words(_text(found)))
         rules = self._rules
         return surest >= rules.unreadable and stammer <= rules.stammer and length >= rules.as_long * before
+
+
+def _last_voice(sound: Sound, speech: Sequence[Region], rules: ListeningRules) -> Seconds:
+    """Where the last voice of a region ends, by the vocals and by the detector."""
+    return max(sound.voiced_but_for(rules.unread), *(span.end - rules.unread for span in speech), sound.start)
+
+
+def _alone(segment: Segment, attention: _Attention, rules: ListeningRules) -> tuple[Doubt, ...]:
+    """What speaks against a text that was heard in the mix and nowhere else: that it is not sure."""
+    confidence = segment.average_log_probability or 0.0
+    if attention.why.get(segment.heard) != _NOWHERE_ELSE or confidence >= rules.doubt.unsure:
+        return ()
+    return (Doubt(f"{_NOWHERE_ELSE}, and here with an average log probability of {confidence:.2f}", fatal=True),)
 
 
 def _without_loops(

@@ -74,6 +74,13 @@ class Sound:
         opened, closed = first + int(voiced[0]), first + int(voiced[-1]) + 1
         return max(start, self.start + opened * HOP), min(end, self.start + closed * HOP)
 
+    def voiced_but_for(self, rest: Seconds) -> Seconds:
+        """Until when the vocals are there, but for the last so many seconds of them; the beginning if there are no
+        more.
+        """
+        voiced, left_out = np.flatnonzero(self._voiced), round(rest / HOP)
+        return self.start + (int(voiced[-left_out - 1]) + 1) * HOP if len(voiced) > left_out else self.start
+
     def voiced_until(self, time: Seconds, limit: Seconds) -> Seconds:
         """Until when the vocals that are there at a moment go on, `limit` at the latest; that moment if there are
         none.

@@ -358,21 +358,7 @@ def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:
             described = get_openapi(title="stemscribe", version=__version__, routes=app.routes)
-            kinds = (
-                JobRow,
-                JobView,
-                Answered,
-                Refused,
-                Uploaded,
-                NewJob,
-                Sound,
-                Text,
-                Mending,
-                TakenBack,
-                Found,
-                Hearing,
-            )
-            _, components = msgspec.json.schema_components(kinds, ref_template=_REFERENCE)
+            _, components = msgspec.json.schema_components(_RECORDS, ref_template=_REFERENCE)
             described.setdefault("components", {}).setdefault("schemas", {}).update(components)
             app.openapi_schema = described
         return app.openapi_schema

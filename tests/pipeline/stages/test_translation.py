@@ -11,7 +11,7 @@ import pysubs2
 import pytest
 
 from fakes import Array, FakeSeparator, noise, write_film
-from sounds import said
+from sounds import OneByOne, said
 from stemscribe.audio.mix import MixInfo
 from stemscribe.audio.probe import identity
 from stemscribe.audio.writer import StemWriter
@@ -49,7 +49,7 @@ TRANSCRIPT = Recognition("de", None, "whisper-base", SAID, DROPPED)
 
 
 @dataclass
-class Words:
+class Words(OneByOne):
     """A recogniser that writes a word for each second in which there is sound, and remembers what it was given."""
 
     asked: list[tuple[float, Listening]] = field(default_factory=list)

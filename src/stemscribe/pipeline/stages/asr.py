@@ -14,6 +14,7 @@ import msgspec
 
 from stemscribe.jobs.job import Options
 from stemscribe.languages import AUTO
+from stemscribe.pipeline.resources import keeping_memory
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
 from stemscribe.pipeline.stages.levels import CENTRE, NEEDED
 from stemscribe.pipeline.stages.sounds import Sounds
@@ -23,7 +24,7 @@ from stemscribe.rows import write_rows
 from stemscribe.speech.ahead import Hearings, found_in, key_of
 from stemscribe.speech.doubts import phrases_digest
 from stemscribe.speech.faster_whisper import FasterWhisper, Listening
-from stemscribe.speech.listening import ListeningRules, Wanted, listen
+from stemscribe.speech.listening import HURRIED, ListeningRules, Wanted, listen
 from stemscribe.speech.recognition import (
     NOT_THE_FILMS,
     SURE_OF_LANGUAGE,
@@ -36,7 +37,7 @@ from stemscribe.speech.recognition import (
 from stemscribe.speech.scripts import scripts_for
 from stemscribe.speech.sound import Sound
 from stemscribe.timebase import Seconds
-from stemscribe.transcript import Audio, Region, Segment
+from stemscribe.transcript import Region, Segment
 from stemscribe.wording import counted
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Asr:
     """Recognises speech region by region with Whisper; each region is safe as soon as it is heard."""
 
     name = "asr"
-    version = 4
+    version = 5
     depends_on = ("source_language", "model", "asr_audio", "script", "device", "threads")
     parameters: ClassVar[dict[str, object]] = {
         "beam_size": Listening.beam_size,
@@ -70,7 +71,7 @@ class Asr:
     def run(self, context: StageContext) -> None:
         found = read_record(context.inputs["regions"], Regions)
         heading = json.dumps({"regions": len(found.regions)}).encode()
-        with ExitStack() as opened, Lines(context.scratch / "regions.jsonl", heading) as lines:
+        with keeping_memory(), ExitStack() as opened, Lines(context.scratch / "regions.jsonl", heading) as lines:
             recogniser = Recogniser(context, opened, Sounds(context, opened), found_in(context.ahead))
             spoken = _language(context, recogniser, found, lines)
             _hear_all(context, recogniser, found, spoken.code, lines)
@@ -156,11 +157,14 @@ class Recogniser:
         options = self._context.options
         language = self._language(region, sound, speech, film)
 
-        def ear(audio: Audio, listening: Listening) -> list[Segment]:
-            return [segment.moved(region.start) for segment in self.model.hear(sound.heard_as(audio), listening)]
+        def ear(listenings: Sequence[Listening]) -> list[list[Segment]]:
+            sounds = {each.audio: sound.heard_as(each.audio) for each in listenings}
+            found = self.model.hear_together(sounds, listenings[0])
+            return [[segment.moved(region.start) for segment in found[each.audio]] for each in listenings]
 
         wanted = Wanted(language, options.asr_audio, scripts_for(language, options.script))
-        return listen(number, region, sound, speech, wanted, ear)
+        rules = HURRIED if self._context.rehearsal else ListeningRules()
+        return listen(number, region, sound, speech, wanted, ear, rules)
 
     def _language(self, region: Region, sound: Sound, speech: Sequence[Region], film: str) -> str:
         """What is spoken in a region: the film's language, unless it was to be found, and surely is another one

@@ -13,6 +13,7 @@ from typing import ClassVar, TypeVar
 import msgspec
 
 from stemscribe.jobs.job import Options
+from stemscribe.pipeline.resources import keeping_memory
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
 from stemscribe.pipeline.stages.levels import CENTRE, NEEDED
 from stemscribe.pipeline.stages.sounds import Sounds
@@ -54,7 +55,7 @@ class Translate:
         found = read_record(context.inputs["regions"], Regions)
         language = read_head(context.inputs["segments"], Recognition).language
         heading = json.dumps({"regions": len(found.regions)}).encode()
-        with ExitStack() as opened, Lines(context.scratch / "regions.jsonl", heading) as lines:
+        with keeping_memory(), ExitStack() as opened, Lines(context.scratch / "regions.jsonl", heading) as lines:
             translator = _Translator(context, opened, language)
             _translate_all(context, translator, found, lines)
             write_rows(

@@ -14,7 +14,7 @@ import numpy as np
 
 from stemscribe.arrays import Array
 from stemscribe.choices import Device
-from stemscribe.inference import CompiledGraphs, SharedGraph, choose_runtime, load_graph
+from stemscribe.inference import COMPILED, CompiledGraphs, SharedGraph, choose_runtime, load_graph
 from stemscribe.separation import spectrogram
 
 ALL_STEMS = ("drums", "bass", "other", "vocals")
@@ -22,7 +22,6 @@ SAMPLE_RATE = 44100
 CHANNELS = 2
 WINDOW_FRAMES = 343980  # 39/5 s: the length of the training examples
 GRAPH_FILE = "htdemucs-network.onnx"
-COMPILED = "compiled"
 
 
 class HTDemucsOnnx:

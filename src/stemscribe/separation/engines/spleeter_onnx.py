@@ -23,7 +23,7 @@ import numpy as np
 
 from stemscribe.arrays import Array
 from stemscribe.choices import Device
-from stemscribe.inference import SharedGraph, choose_runtime, load_graph
+from stemscribe.inference import COMPILED, CompiledGraphs, SharedGraph, choose_runtime, load_graph
 from stemscribe.separation.engines.spleeter_spectrogram import FFT_FRAMES, HOP_FRAMES, analyse, synthesise
 
 ALL_STEMS = ("vocals", "accompaniment")
@@ -54,7 +54,8 @@ class SpleeterOnnx:
         self._picked = [ALL_STEMS.index(stem) for stem in self.stems]
         runtime = choose_runtime(device)
         self.runtime = str(runtime)
-        self._graph = SharedGraph(partial(load_graph, folder / GRAPH_FILE, runtime, threads=threads))
+        kept = CompiledGraphs(folder / COMPILED)
+        self._graph = SharedGraph(partial(load_graph, folder / GRAPH_FILE, runtime, threads=threads, kept=kept))
 
     def load(self) -> None:
         """Compile the graph."""

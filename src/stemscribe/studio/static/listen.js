@@ -6,6 +6,8 @@ import { COLOURS, draw, keys, Player, WORDS } from "./player.js";
 const job = document.body.dataset.job;
 const byId = (id) => document.getElementById(id);
 const LONGEST_VIEW = 120;
+const CLOSEST = 400; // pixels a second
+const LOOPED = "rgb(80 140 220 / 25%)";
 
 const sound = await attempt(() => ask(`/jobs/${job}/sound`));
 if (sound) {
@@ -77,13 +79,13 @@ function transport(player) {
   });
 }
 
-/** From the whole film to a hundred pixels a second. */
+/** From the whole film to a tenth of a second in 40 pixels. */
 function zooming(drawn, duration) {
   const zoom = byId("zoom");
   const apply = () => {
     const width = drawn[0].wave.getWidth();
     const least = width / duration;
-    const pixels = zoom.value === "0" ? 0 : least * Math.pow(Math.max(1, 100 / least), zoom.value / 100);
+    const pixels = zoom.value === "0" ? 0 : least * Math.pow(Math.max(1, CLOSEST / least), zoom.value / 100);
     for (const { wave } of drawn) {
       wave.zoom(pixels);
     }
@@ -116,14 +118,15 @@ function looping(drawn, player) {
     for (const { regions } of drawn) {
       regions.getRegions().filter((region) => region.id === "loop").forEach((region) => region.remove());
       if (chosen) {
-        regions.addRegion({ id: "loop", ...chosen, color: "rgb(80 140 220 / 25%)", drag: false, resize: false });
+        const shown = { id: "loop", ...chosen, color: LOOPED, drag: false, resize: false };
+        regions.addRegion(shown).element.style.pointerEvents = "none";
       }
     }
   };
   for (const { regions } of drawn) {
-    regions.enableDragSelection({ color: "rgb(80 140 220 / 25%)" });
+    regions.enableDragSelection({ color: LOOPED });
     regions.on("region-created", (region) => {
-      if (region.id !== "loop" && region.color === "rgb(80 140 220 / 25%)") {
+      if (region.id !== "loop" && region.color === LOOPED) {
         chosen = { start: region.start, end: region.end };
         region.remove();
         player.loop = chosen;

@@ -148,13 +148,8 @@ export async function draw(container, player, job, name, { height = 72, spans = 
   });
   await new Promise((resolve) => wave.once("ready", resolve));
   for (const span of spans) {
-    regions.addRegion({
-      start: span.start,
-      end: span.end,
-      color: COLOURS[span.kind],
-      drag: false,
-      resize: false,
-    });
+    const shown = { start: span.start, end: span.end, color: COLOURS[span.kind], drag: false, resize: false };
+    regions.addRegion(shown).element.style.pointerEvents = "none"; // or nobody could click or drag there
   }
   wave.on("interaction", (time) => player.seek(time));
   player.addEventListener("time", () => wave.setTime(player.time));

@@ -6,9 +6,10 @@ import { draw, keys, Player } from "./player.js";
 const job = document.body.dataset.job;
 const byId = (id) => document.getElementById(id);
 const UNSURE = 0.5; // a word of which the recogniser is less sure than that is marked
+const ADDED = 2; // seconds that a new segment lasts before anybody says otherwise
 const rows = byId("segments");
 
-const state = { text: null, sound: null, player: null, words: [], now: -1, undone: [] };
+const state = { text: null, sound: null, player: null, words: [], now: -1, undone: [], saved: Promise.resolve() };
 
 const loaded = await attempt(() => Promise.all([ask(`/jobs/${job}/transcript`), ask(`/jobs/${job}/sound`)]));
 if (loaded) {
@@ -56,6 +57,9 @@ function transport() {
   });
   byId("undo").addEventListener("click", () => attempt(undo));
   byId("redo").addEventListener("click", () => attempt(redo));
+  const here = () => add(player.time + state.sound.offset, player.time + state.sound.offset + ADDED);
+  byId("add").disabled = false;
+  byId("add").addEventListener("click", here);
   byId("filter").addEventListener("input", filter);
   keys({
     " ": () => attempt(() => player.toggle()),
@@ -63,6 +67,8 @@ function transport() {
     ArrowRight: () => player.seek(player.time + 3),
     "Control+z": () => attempt(undo),
     "Control+y": () => attempt(redo),
+    Home: () => player.seek(0),
+    n: here,
   });
 }
 
@@ -72,7 +78,9 @@ function showText() {
   const { segments } = state.text;
   const gaps = state.sound.spans
     .filter((span) => span.kind === "gap")
-    .map((span) => ({ gap: span, start: span.start + state.sound.offset }));
+    .map(({ start, end, what }) => ({ start: start + state.sound.offset, end: end + state.sound.offset, what }))
+    .filter((gap) => !segments.some(({ is_edited, segment }) => is_edited && isWithin(gap, segment)))
+    .map((gap) => ({ gap, start: gap.start }));
   const all = [...segments.map((one) => ({ one, start: one.segment.start })), ...gaps];
   all.sort((first, second) => first.start - second.start);
   rows.replaceChildren(...all.map(({ one, gap }) => (gap ? gapRow(gap) : segmentRow(one))));
@@ -88,11 +96,22 @@ function showText() {
   filter();
 }
 
+/** Whether the middle of a gap is in a segment: then somebody has written down what is said there. */
+function isWithin(gap, segment) {
+  const middle = (gap.start + gap.end) / 2;
+  return segment.start <= middle && middle <= segment.end;
+}
+
 function gapRow(gap) {
-  const start = gap.start + state.sound.offset;
-  const time = element("button", { class: "time", title: "Play from here" }, clock(start));
-  time.addEventListener("click", () => goTo(start));
-  return element("li", { class: "gap-row" }, time, element("span", {}, `Speech without words: ${gap.what}`));
+  const time = element("button", { class: "time", title: "Play from here" }, clock(gap.start, 1));
+  time.addEventListener("click", () => goTo(gap.start));
+  const write = element("button", {}, "Write it down");
+  write.addEventListener("click", () => {
+    goTo(gap.start);
+    add(gap.start, gap.end);
+  });
+  const said = element("span", {}, `Speech without words: ${gap.what}`);
+  return element("li", { class: "gap-row" }, time, said, element("div", { class: "tools" }, write));
 }
 
 function segmentRow(one) {
@@ -215,9 +234,58 @@ async function redo() {
   showText();
 }
 
-/** Write in a segment; what was written is kept when the field is left. */
+/** Write in a segment. */
 function edit(row, one) {
   const { segment, name } = one;
+  const hidden = [row.querySelector(".words"), row.querySelector(".tools")];
+  hidden.forEach((part) => (part.hidden = true));
+  const rewrite = async (text) => {
+    if (text.trim() !== segment.text.trim()) {
+      await mend({ change: "rewrite", segment: name, text });
+      return true;
+    }
+    return false;
+  };
+  const save = async ({ text, start, end }) => {
+    const isRewritten = await rewrite(text);
+    const isRetimed = Math.abs(start - segment.start) > 0.0005 || Math.abs(end - segment.end) > 0.0005;
+    if (isRetimed) {
+      await mend({ change: "retime", segment: name, start, end });
+    }
+    return isRewritten || isRetimed;
+  };
+  const leave = () => {
+    row.querySelector(".hearings")?.remove();
+    hidden.forEach((part) => (part.hidden = false));
+    row.querySelector(".edit").focus();
+  };
+  const split = async (text, at) => {
+    await rewrite(text);
+    await mend({ change: "split", segment: name, at });
+  };
+  write(row, segment, { save, leave, split });
+  showHearings(row, segment);
+}
+
+/** Write down what the machine has not heard. */
+async function add(start, end) {
+  await state.saved; // of another segment, whose fields were left by coming here
+  const row = element("li", { class: "segment" });
+  const next = state.text.segments.find(({ segment }) => segment.start > start);
+  rows.insertBefore(row, next ? rows.querySelector(`[data-name="${next.name}"]`) : null);
+  const save = async ({ text, ...times }) => {
+    if (text.trim()) {
+      await mend({ change: "add", text, ...times });
+      return true;
+    }
+    return false;
+  };
+  write(row, { text: "", start, end, language: state.text.language }, { save, leave: () => row.remove() });
+  row.scrollIntoView({ block: "nearest" });
+}
+
+/** Fields for the text and the times of a segment in its row; what was written is kept when they are left. */
+function write(row, segment, { save, leave, split }) {
   const form = byId("editor").content.firstElementChild.cloneNode(true);
   const text = form.querySelector("textarea");
   const [start, end] = [form.querySelector(".start"), form.querySelector(".end")];
@@ -225,71 +293,52 @@ function edit(row, one) {
   text.lang = segment.language;
   start.value = clock(segment.start, 3);
   end.value = clock(segment.end, 3);
-  const words = row.querySelector(".words");
-  const tools = row.querySelector(".tools");
-  words.hidden = tools.hidden = true;
   row.append(form);
-  showHearings(row, segment);
   text.focus();
 
-  let saving = false; // the field is also left when its row gives way to what was saved
+  let saving = false; // the fields are also left when their row gives way to what was saved
   const once = async (work) => {
     if (!saving) {
       saving = true;
-      await attempt(work);
+      state.saved = attempt(work);
+      await state.saved;
       saving = false;
     }
   };
-  const leave = () => {
+  const close = () => {
     saving = true;
     form.remove();
-    row.querySelector(".hearings")?.remove();
-    words.hidden = tools.hidden = false;
-    row.querySelector(".edit").focus();
+    leave();
   };
-  const save = () =>
+  const keep = () =>
     once(async () => {
-      const times = [seconds(start.value), seconds(end.value)];
-      if (times.some(Number.isNaN)) {
+      const times = { start: seconds(start.value), end: seconds(end.value) };
+      if (Object.values(times).some(Number.isNaN)) {
         throw new Error("That is no time: write 90.5, 1:30 or 0:01:30.5.");
       }
-      const isRewritten = text.value.trim() !== segment.text.trim();
-      const isRetimed = Math.abs(times[0] - segment.start) > 0.0005 || Math.abs(times[1] - segment.end) > 0.0005;
-      if (isRewritten) {
-        await mend({ change: "rewrite", segment: name, text: text.value });
-      }
-      if (isRetimed) {
-        await mend({ change: "retime", segment: name, start: times[0], end: times[1] });
-      }
-      if (!isRewritten && !isRetimed) {
-        leave();
+      if (!(await save({ text: text.value, ...times }))) {
+        close();
       }
     });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    save();
+    keep();
   });
   form.addEventListener("focusout", (event) => {
     if (!form.contains(event.relatedTarget) && form.isConnected && document.hasFocus()) {
-      save();
+      keep();
     }
   });
-  form.querySelector(".leave").addEventListener("click", leave);
-  form.querySelector(".split").addEventListener("click", () =>
-    once(async () => {
-      const at = text.selectionStart;
-      if (text.value.trim() !== segment.text.trim()) {
-        await mend({ change: "rewrite", segment: name, text: text.value });
-      }
-      await mend({ change: "split", segment: name, at });
-    }),
-  );
+  form.querySelector(".leave").addEventListener("click", close);
+  const parts = form.querySelector(".split");
+  parts.hidden = !split;
+  parts.addEventListener("click", () => once(() => split(text.value, text.selectionStart)));
   form.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
-      leave();
+      close();
     } else if (event.key === "Enter" && !event.shiftKey && event.target === text) {
       event.preventDefault();
-      save();
+      keep();
     }
   });
 }
