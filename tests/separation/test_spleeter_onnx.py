@@ -36,7 +36,7 @@ def masked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., SpleeterOnnx]:
     """A separator whose network hears this share of voices."""
 
     def make(graph: FixedMask, **options: object) -> SpleeterOnnx:
-        monkeypatch.setattr(spleeter_onnx, "load_graph", lambda path, runtime, threads: graph)
+        monkeypatch.setattr(spleeter_onnx, "load_graph", lambda path, runtime, **options: graph)
         return SpleeterOnnx(Path("nowhere"), **options)  # type: ignore[arg-type]
 
     return make

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import soundfile
 import soxr
 
 from stemscribe.errors import ModelError
-from stemscribe.speech.faster_whisper import FasterWhisper, Listening, known_languages
+from stemscribe.speech import faster_whisper
+from stemscribe.speech.faster_whisper import FasterWhisper, Listening, _Read, known_languages
 from stemscribe.transcript import Audio, Segment
 
 
@@ -103,8 +105,6 @@ def test_what_is_left_unread_is_read_only_where_somebody_speaks(
 def test_of_several_sounds_that_which_fails_whispers_checks_is_heard_again_by_itself(
     model: Callable[[str], Path], speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stemscribe.speech import faster_whisper
-
     whisper = FasterWhisper(model("whisper-base"))
     again: list[Audio] = []
     read = FasterWhisper._read
@@ -123,6 +123,40 @@ def test_of_several_sounds_that_which_fails_whispers_checks_is_heard_again_by_it
     again.clear()
     whisper.hear_together(sounds, Listening("en", "mix", until=0.0, tries=1))
     assert again == []
+
+
+def read(*texts: str, confidence: float = -0.3, no_speech: float = 0.1) -> _Read:
+    """What a model has read, a second a text."""
+    times = [{"start": float(second), "end": second + 0.9} for second in range(len(texts))]
+    known = {"avg_logprob": confidence, "no_speech_prob": no_speech, "compression_ratio": 0.9, "words": None}
+    return _Read([SimpleNamespace(text=text, **time, **known) for text, time in zip(texts, times, strict=True)], False)
+
+
+@pytest.mark.parametrize(
+    ("found", "heard"),
+    [
+        (read(" Come in.", " Sit down."), ["Come in.", "Sit down."]),
+        (read(" Come in.", " ", " Sit down."), ["Come in.", "Sit down."]),
+        (read(*[" Thank you for watching."] * 20), "again"),  # each by itself would pass
+        (read(" Come in.", confidence=-1.1), "again"),
+        (read(" Come in.", confidence=-1.1, no_speech=0.7), []),
+        (read(), []),
+    ],
+)
+def test_of_several_sounds_each_is_judged_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: _Read, heard: list[str] | str
+) -> None:
+    monkeypatch.setattr("faster_whisper.WhisperModel", lambda folder, **options: None)
+    monkeypatch.setattr(faster_whisper, "_read_together", lambda model, sounds, options: [read(" Yes."), found])
+    again = FasterWhisper(tmp_path, device="cpu")
+    monkeypatch.setattr(again, "_read", lambda audio, listening, *, first_try: [(listening.audio, first_try)])
+    monkeypatch.setattr(again, "_outside", lambda scripts: ())
+    sounds: dict[Audio, np.ndarray] = {
+        "vocals": np.zeros(16000 * 30, np.float32),
+        "mix": np.zeros(16000 * 30, np.float32),
+    }
+    answer = again.hear_together(sounds, Listening("en", "mix"))["mix"]
+    assert answer == [("mix", 1)] if heard == "again" else [segment.text for segment in answer] == heard
 
 
 @pytest.mark.models

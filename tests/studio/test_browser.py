@@ -117,6 +117,30 @@ def test_keys_move_through_the_film(page: Any, studio: Studio, job: str) -> None
     assert played(page, "vocals") == 0
 
 
+def test_a_transcript_is_read_and_mended_without_a_mouse(page: Any, studio: Studio, job: str) -> None:
+    page.goto(studio.entrance)
+    page.goto(f"{studio.address}/jobs/{job}/transcript")
+    page.locator("[data-name='1']").wait_for()
+    body = page.locator("body")
+    body.press("j")
+    page.locator(".segment.now[data-name='0']").wait_for()
+    body.press("j")
+    page.locator(".segment.now[data-name='1']").wait_for()
+    body.press("j")  # there is no other
+    page.locator(".segment.now[data-name='1']").wait_for()
+    body.press("k")
+    page.locator(".segment.now[data-name='0']").wait_for()
+    body.press("e")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("ask not")
+    page.keyboard.press("Enter")
+    page.locator("[data-name='0'] .words", has_text="ask not").wait_for()
+    body.press("Control+z")
+    page.locator("[data-name='0'] .words", has_text="ask nut").wait_for()
+    body.press("Control+y")
+    page.locator("[data-name='0'] .words", has_text="ask not").wait_for()
+
+
 def test_a_word_is_mended_and_everything_is_as_it_was_left(page: Any, studio: Studio, job: str, tmp_path: Path) -> None:
     page.goto(studio.entrance)
     page.goto(f"{studio.address}/jobs/{job}/transcript")

@@ -140,15 +140,21 @@ class FasterWhisper:
 
     def _completed(self, audio: Array, read: _Read, listening: Listening, origin: Seconds) -> list[Segment]:
         """What was read in one of several sounds, which began at `origin` for the model, and what it left unread."""
-        surest = min((segment.avg_logprob for segment in read.found), default=0.0)
-        if surest < _UNLIKELY and max(segment.no_speech_prob for segment in read.found) > _NO_SPEECH:
+        from faster_whisper.transcribe import get_compression_ratio
+
+        found = [segment for segment in read.found if segment.text.strip()]
+        if not found:
             return []
-        fails = surest < _UNLIKELY or any(segment.compression_ratio > _REPETITIVE for segment in read.found)
-        if fails and listening.tries > 1 and not listening.scripts:
+        surest = min(segment.avg_logprob for segment in found)
+        if surest < _UNLIKELY and found[0].no_speech_prob > _NO_SPEECH:
+            return []
+        # Of all of it, as Whisper has it: a loop may be a sentence that is said again and again.
+        ratio = _measure(get_compression_ratio("".join(segment.text for segment in found).strip()))
+        if (surest < _UNLIKELY or ratio > _REPETITIVE) and listening.tries > 1 and not listening.scripts:
             return self._read(audio, listening, first_try=1)
         duration = len(audio) / SAMPLE_RATE
-        segments = [_segment(each, listening, duration, origin) for each in read.found if each.text.strip()]
-        if not segments or not read.goes_on or segments[-1].end >= min(listening.until, duration):
+        segments = [replace(_segment(each, listening, duration, origin), compression_ratio=ratio) for each in found]
+        if not read.goes_on or segments[-1].end >= min(listening.until, duration):
             return segments
         done = segments[-1].end
         rest = self.hear(audio[round(done * SAMPLE_RATE) :], replace(listening, until=listening.until - done))

@@ -69,7 +69,24 @@ function transport() {
     "Control+y": () => attempt(redo),
     Home: () => player.seek(0),
     n: here,
+    j: () => step(1),
+    k: () => step(-1),
+    e: () => rows.querySelector(`[data-name="${spoken()?.name ?? state.text.segments[0]?.name}"] .edit`)?.click(),
   });
+}
+
+/** The last segment that has begun. */
+function spoken() {
+  const now = state.player.time + state.sound.offset;
+  return state.text.segments.findLast(({ segment }) => segment.start <= now + 0.02);
+}
+
+function step(by) {
+  const { segments } = state.text;
+  const next = segments[segments.indexOf(spoken()) + by] ?? segments.at(by > 0 ? -1 : 0);
+  if (next) {
+    goTo(next.segment.start);
+  }
 }
 
 // What is shown
