@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from stemscribe.audio.source import AudioSource
-from stemscribe.pipeline.resources import peak_memory
+from stemscribe.pipeline.resources import give_memory_back, peak_memory
 from stemscribe.separation.finish import StemFiles, write_stems
 from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.stream import Normalisation, plan_for, separate
@@ -30,6 +30,7 @@ class Halves:
     def separate(self, mix):
         return mix[None] * np.float32(0.5)
 
+give_memory_back()  # as every run does
 mix, frames = Path(sys.argv[1]), int(sys.argv[2])
 reader, plan = AudioSource(mix), plan_for(Halves(), frames)
 layout = Layout(plan, ("vocals",), 2)
