@@ -351,6 +351,14 @@ def test_a_script_that_the_model_cannot_write_is_flagged() -> None:
     assert heard.segments[0].doubts == ("script: Latin",)
 
 
+@pytest.mark.parametrize("in_script", [said("तुम कहाँ थे", 2.0, confidence=-0.75), said("ततत ततत", 2.0, confidence=-1.7)])
+def test_what_only_the_mix_has_is_dropped_if_it_is_unsure_in_whatever_script(in_script: Segment) -> None:
+    ear = Ear({"mix": [said("tum kahan the", 2.0, confidence=-0.9)]}, in_script=[in_script])
+    heard = hear(ear, LOUD, HINDI)
+    assert texts(heard) == []
+    assert heard.dropped[0].reason.startswith("nothing heard elsewhere, and here with")
+
+
 def test_stammering_in_the_right_script_is_no_text() -> None:
     ear = Ear({"mix": [said("tum kahan the", 2.0)]}, in_script=[said("। । । । । ।", 2.0, confidence=-0.1)])
     assert texts(hear(ear, CLEAR, HINDI)) == ["tum kahan the"]
