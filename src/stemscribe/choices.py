@@ -10,6 +10,7 @@ SAMPLE_BYTES: dict[StemSubtype, int] = {"pcm16": 2, "pcm24": 3, "float": 4}
 ClipMode = Literal["rescale", "clamp", "none"]
 Gate = Literal["auto", "off"]
 Quality = Literal["exact", "balanced", "fast"]
+QualityChoice = Literal["auto", "exact", "balanced", "fast"]
 Device = Literal["auto", "cpu", "cuda", "mps", "coreml"]
 AsrAudio = Literal["auto", "mix", "vocals", "blend"]
 Script = Literal["native", "latin", "any"]

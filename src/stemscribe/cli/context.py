@@ -155,10 +155,10 @@ def stem_options() -> tuple[Callable[[Function], Function], ...]:
         ),
         click.option(
             "--quality",
-            type=click.Choice(["exact", "balanced", "fast"]),
-            default="exact",
+            type=click.Choice(["auto", "exact", "balanced", "fast"]),
+            default="auto",
             show_default=True,
-            help="How much windows overlap; exact: as in Demucs.",
+            help="How much windows overlap; exact: as in Demucs; auto: exact, or balanced for a transcript.",
         ),
         click.option(
             "--device", type=click.Choice(["auto", "cpu", "cuda", "mps", "coreml"]), default="auto", show_default=True

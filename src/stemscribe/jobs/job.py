@@ -14,7 +14,7 @@ from stemscribe.choices import (
     Device,
     Engine,
     Gate,
-    Quality,
+    QualityChoice,
     Script,
     StemFormat,
     StemSet,
@@ -36,7 +36,8 @@ class Options:
         engine: what computes the separation model.
         separation_model: its name.
         gate: whether windows that need no model are left out: those without a voice, and those with nothing else.
-        quality: how much windows overlap; `exact` is as much as in Demucs.
+        quality: how much windows overlap; `exact` is as much as in Demucs, and `auto` is that for stems, and less where
+            they are only heard by speech recognition.
         stems: `two` are vocals and accompaniment, `four` are drums, bass, other and vocals, `six` are these with guitar
             and piano.
         stem_format: file format of the stems.
@@ -56,7 +57,7 @@ class Options:
     engine: Engine = "auto"
     separation_model: str = "htdemucs"
     gate: Gate = "auto"
-    quality: Quality = "exact"
+    quality: QualityChoice = "auto"
     stems: StemSet = "two"
     stem_format: StemFormat = "wav"
     stem_subtype: StemSubtype = "pcm16"

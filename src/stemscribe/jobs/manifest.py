@@ -12,6 +12,9 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+import msgspec
+
+from stemscribe.choices import Quality
 from stemscribe.records import to_json
 
 Status = Literal["pending", "running", "completed", "failed", "interrupted"]
@@ -116,6 +119,7 @@ class Manifest:
 
     Attributes:
         engine: what separates, once that was decided: a job that left it open goes on as it began.
+        quality: how much its windows overlap, once that was decided; unset, and not written, where the job had said it.
         version: of this form; the first had neither receipts nor a seal.
         seal: hash of everything else.
     """
@@ -123,6 +127,7 @@ class Manifest:
     job: str
     stages: dict[str, StageRecord] = field(default_factory=dict)
     engine: str = ""
+    quality: Quality | msgspec.UnsetType = msgspec.UNSET
     version: int = 2
     seal: str = ""
 

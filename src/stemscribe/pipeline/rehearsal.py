@@ -37,6 +37,7 @@ from stemscribe.errors import MediaError, RecordError, StageError, StemscribeErr
 from stemscribe.jobs.folder import REHEARSAL, JobFolder
 from stemscribe.jobs.job import Job
 from stemscribe.models.store import ModelStore
+from stemscribe.pipeline.decisions import SEPARATION
 from stemscribe.pipeline.engines import STEMS
 from stemscribe.pipeline.resources import available_memory
 from stemscribe.pipeline.worker import Answer, Request
@@ -52,7 +53,6 @@ TIME_LIMIT: Seconds = 600.0
 CACHE = ".rehearsals"
 KEPT = 50
 MIX = "mix"  # the artefact that all stages after the first can do with
-SEPARATION = "source_separation"
 
 LESS_MEMORY = "Give it more with --max-ram, or take less: a smaller --model, --engine onnx on a CPU."
 _SHORT: Seconds = 300.0  # a job that takes no longer need not be rehearsed

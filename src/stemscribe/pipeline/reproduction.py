@@ -86,7 +86,7 @@ def reproduce(
 
 
 def _same_request(folder: JobFolder, film: Path, into: Path) -> JobFolder:
-    """A job folder with the same request for the same film, and with the same engine decided."""
+    """A job folder with the same request for the same film, and with the same decided."""
     again = JobFolder(into / folder.path.name)
     if again.path.resolve() == folder.path.resolve():
         raise JobError(f"{again.path} is the job itself.", hint="Choose another folder with --into.")
@@ -96,7 +96,7 @@ def _same_request(folder: JobFolder, film: Path, into: Path) -> JobFolder:
     elif again.job != request:
         raise JobError(f"{again.path} is another job.", hint="Choose another folder with --into.")
     if not again.manifest.engine:
-        again.manifest = replace(again.manifest, engine=folder.manifest.engine)
+        again.manifest = replace(again.manifest, engine=folder.manifest.engine, quality=folder.manifest.quality)
     return again
 
 

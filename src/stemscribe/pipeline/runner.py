@@ -25,12 +25,12 @@ from stemscribe.jobs.job import Job, Options
 from stemscribe.jobs.manifest import ArtefactRecord, Dependencies, StageRecord
 from stemscribe.models.store import ModelStore
 from stemscribe.pipeline.companion import AHEAD, FINAL, LISTENING, Companion, remove_live, start
-from stemscribe.pipeline.engines import choose_engine
+from stemscribe.pipeline.decisions import SEPARATION, decided
 from stemscribe.pipeline.failure import as_failure, check_film, hung, too_much_memory
 from stemscribe.pipeline.loading import Loading
 from stemscribe.pipeline.logs import logged_to
 from stemscribe.pipeline.receipt import dependencies, reads_film, receipt
-from stemscribe.pipeline.rehearsal import SEPARATION, Expectation, Rehearsal, check_fits, check_models_fit
+from stemscribe.pipeline.rehearsal import Expectation, Rehearsal, check_fits, check_models_fit
 from stemscribe.pipeline.reporter import (
     JobCompleted,
     JobFailed,
@@ -476,15 +476,17 @@ class _Run:
 
 
 def _decided(folder: JobFolder, job: Job, workflow: Workflow, models: ModelStore, environments: Path) -> Job:
-    """The job with what was left open decided for this machine, once."""
-    if not workflow.needs_engine:
-        return job
-    manifest = folder.manifest
-    choice = choose_engine(job.options, models.catalog, environments, manifest.engine)
-    log.info("engine %s: %s", choice.options.engine, choice.why)
-    if manifest.engine != choice.options.engine:
-        folder.manifest = replace(manifest, engine=choice.options.engine)
-    return replace(job, options=choice.options)
+    """The job with what was left open decided, and that written down, so that it goes on as it began."""
+    found = decided(folder, job, workflow, models.catalog, environments)
+    if found.why:
+        options, manifest = found.job.options, folder.manifest
+        log.info("engine %s: %s", options.engine, found.why)
+        manifest = replace(manifest, engine=options.engine)
+        if job.options.quality == "auto" and options.quality != "auto":
+            manifest = replace(manifest, quality=options.quality)
+        if manifest != folder.manifest:
+            folder.manifest = manifest
+    return found.job
 
 
 class _Throttle:

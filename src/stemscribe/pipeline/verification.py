@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from stemscribe.audio.probe import identity
@@ -21,7 +21,7 @@ from stemscribe.jobs.folder import JobFolder
 from stemscribe.jobs.job import Job
 from stemscribe.jobs.manifest import ArtefactRecord, Dependencies, Manifest, Receipt, StageRecord
 from stemscribe.models.store import ModelStore
-from stemscribe.pipeline.engines import choose_engine
+from stemscribe.pipeline.decisions import decided
 from stemscribe.pipeline.receipt import option, this_machine
 from stemscribe.pipeline.stage import StageContext
 from stemscribe.pipeline.stages.source_separation import OneWindow, SourceSeparation, separate_one_again
@@ -67,8 +67,7 @@ def verify(folder: JobFolder, models: ModelStore, environments: Path, *, deep: b
     yield _check_manifest(folder, manifest)
     job = folder.job
     workflow = workflow_named(job.workflow)
-    if workflow.needs_engine:
-        job = replace(job, options=choose_engine(job.options, models.catalog, environments, manifest.engine).options)
+    job = decided(folder, job, workflow, models.catalog, environments).job
     optional = workflow.optional(job.options)
     made: dict[str, ArtefactRecord] = {}
     unmade: set[str] = set()

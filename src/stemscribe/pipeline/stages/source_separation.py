@@ -262,7 +262,7 @@ def _treated(context: StageContext, separator: Separator, mix: AudioSource, info
     """
     if not is_gated(context.options) or not info.frames:
         return ()
-    plan = plan_for(separator, info.frames, OVERLAPS[context.options.quality])
+    plan = plan_for(separator, info.frames, _overlap(context.options))
     treated: list[Treatment] = treatments(plan, info.sample_rate, look(context, mix))
     if context.rehearsal:
         treated = ["separated"] * len(plan)
@@ -274,6 +274,11 @@ def _treated(context: StageContext, separator: Separator, mix: AudioSource, info
         counts["passed"],
     )
     return tuple(treated)
+
+
+def _overlap(options: Options) -> float:
+    """The share of a window that it has in common with the next one; as in Demucs where nobody has decided."""
+    return OVERLAPS["exact" if options.quality == "auto" else options.quality]
 
 
 def _level(separator: Separator, info: MixInfo) -> Normalisation:
@@ -288,7 +293,7 @@ def _layout(separator: Separator, info: MixInfo, options: Options, treated: Sequ
             f" {info.sample_rate} Hz.",
             hint="Choose another --separation-model.",
         )
-    plan = plan_for(separator, info.frames, OVERLAPS[options.quality])
+    plan = plan_for(separator, info.frames, _overlap(options))
     gate = hashlib.sha256(" ".join(treated).encode()).hexdigest() if treated else ""
     return Layout(plan, separator.stems, separator.channels, separator.runtime, gate)
 

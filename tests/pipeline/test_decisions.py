@@ -1,0 +1,106 @@
+"""What a request leaves open, and what becomes of it: once for each job."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stemscribe.jobs.folder import JobFolder, create
+from stemscribe.jobs.job import Job, Options
+from stemscribe.jobs.manifest import Dependencies, StageRecord
+from stemscribe.models.spec import Catalog, load_catalog
+from stemscribe.pipeline.decisions import SEPARATION, decided
+from stemscribe.pipeline.receipt import receipt
+from stemscribe.pipeline.workflows import workflow_named
+
+from .conftest import NOWHERE
+
+ON_A_CPU = Options(engine="onnx")
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    return load_catalog()
+
+
+def job(out: Path, workflow: str = "transcribe", **options: Any) -> JobFolder:
+    request = Job("", "/film.mkv", "the film", workflow, "hi", "2026-11-29T00:00:00+00:00", "0.1.0")
+    return create(out, replace(request, options=replace(ON_A_CPU, **options)))
+
+
+def quality(folder: JobFolder, catalog: Catalog) -> str:
+    return decided(folder, folder.job, workflow_named(folder.job.workflow), catalog, NOWHERE).job.options.quality
+
+
+def separated(folder: JobFolder, **used: Any) -> None:
+    """Say that a job has been separated so."""
+    asked = {"separation_model": "htdemucs-onnx", "gate": "auto", "quality": "exact", **used}
+    depended = Dependencies(SEPARATION, 2, {}, asked, {}, "", {}, {})
+    record = StageRecord("completed", depended.fingerprint, receipt=receipt(depended, NOWHERE))
+    folder.manifest = folder.manifest.with_stage(SEPARATION, record)
+
+
+@pytest.mark.parametrize(
+    ("workflow", "options", "expected"),
+    [
+        ("separate", {}, "exact"),
+        ("transcribe", {}, "balanced"),
+        ("translate", {}, "balanced"),
+        ("subtitle", {}, "balanced"),
+        ("transcribe", {"stems": "four"}, "exact"),
+        ("transcribe", {"quality": "exact"}, "exact"),
+        ("separate", {"quality": "fast"}, "fast"),
+    ],
+)
+def test_stems_that_are_asked_for_are_those_of_demucs(
+    tmp_path: Path, catalog: Catalog, workflow: str, options: dict[str, Any], expected: str
+) -> None:
+    assert quality(job(tmp_path, workflow, **options), catalog) == expected
+
+
+def test_stems_that_are_there_need_not_be_separated_again(tmp_path: Path, catalog: Catalog) -> None:
+    separated(job(tmp_path, "separate"))
+    assert quality(job(tmp_path), catalog) == "exact"
+
+
+@pytest.mark.parametrize(
+    ("of_theirs", "used"),
+    [
+        ({"start_time": 60.0}, {}),
+        ({"audio_track": "1"}, {}),
+        ({}, {"gate": "off"}),
+        ({}, {"separation_model": "htdemucs_ft-onnx"}),
+        ({}, {"quality": "fast"}),
+    ],
+)
+def test_stems_of_something_else_do_not_count(
+    tmp_path: Path, catalog: Catalog, of_theirs: dict[str, Any], used: dict[str, Any]
+) -> None:
+    separated(job(tmp_path, "separate", **of_theirs), **used)
+    assert quality(job(tmp_path), catalog) == "balanced"
+
+
+def test_a_broken_job_beside_it_does_not_matter(tmp_path: Path, catalog: Catalog) -> None:
+    broken = job(tmp_path, "separate")
+    separated(broken)
+    (broken.path / "manifest.json").write_text('{"job": 3}')
+    assert quality(job(tmp_path), catalog) == "balanced"
+
+
+def test_what_was_decided_stays_decided(tmp_path: Path, catalog: Catalog) -> None:
+    """Stems that another job makes later are no reason to hear the film again."""
+    begun = job(tmp_path)
+    begun.manifest = replace(begun.manifest, quality="balanced")
+    separated(job(tmp_path, "separate"))
+    assert quality(begun, catalog) == "balanced"
+    assert begun.is_manifest_as_written()
+
+
+def test_a_manifest_without_it_is_as_it_always_was(tmp_path: Path) -> None:
+    """Its seal is over every byte: one that was written before there was such a choice must still fit."""
+    folder = job(tmp_path, "separate")
+    folder.manifest = replace(folder.manifest, engine="onnx")
+    assert "quality" not in (folder.path / "manifest.json").read_text()
