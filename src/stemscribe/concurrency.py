@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 def one_ahead(
-    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 1
+    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 1, ahead: int = 1
 ) -> Iterator[tuple[Item, Result]]:
     """Each item with what work makes of it, in order; the next one is under way while the caller deals with one.
 
@@ -21,9 +21,10 @@ def one_ahead(
 
     Args:
         work: called on threads of its own.
-        items: taken one ahead of the results.
+        items: taken ahead of the results.
         threads: 1 for work that must not run twice at a time, 2 for work that may: then an item need not wait for the
             one before it.
+        ahead: how many items may be under way, or done, while one is waited for.
 
     >>> list(one_ahead(lambda number: number * 10, [1, 2, 3]))
     [(1, 10), (2, 20), (3, 30)]
@@ -33,7 +34,7 @@ def one_ahead(
     try:
         for item in items:
             waiting.append((item, pool.submit(work, item)))
-            if len(waiting) > 1:
+            if len(waiting) > ahead:
                 yield _done(*waiting.popleft())
         while waiting:
             yield _done(*waiting.popleft())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,13 +20,11 @@ from stemscribe.transcript import Audio, Segment, Word
 
 ENGINE = "faster_whisper"
 SAMPLE_RATE = 16000
-_SEED = 0
 _NON_SPEECH = -1  # faster-whisper's word for its own list of tokens that are no speech
 _NO_REPEAT = 4
-_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # tried in turn while a text fails Whisper's own checks:
-_UNLIKELY = -1.0  # one whose average log probability is lower than this,
-_REPETITIVE = 2.4  # or that compresses better than this;
-_NO_SPEECH = 0.6  # an unlikely text is none at all where nobody speaks with a higher probability than this
+_UNLIKELY = -1.0  # a text whose average log probability is lower than this
+_NO_SPEECH = 0.6  # is none at all where nobody speaks with a higher probability than this
+_MOST_CORES = 8  # that several calls share: one alone makes use of four
 _WHISPERS_OWN = {"fil": "tl", "jv": "jw", "nb": "no"}  # where Whisper departs from the standard
 
 
@@ -42,7 +41,6 @@ class Listening:
         beam_size: how many hypotheses are kept.
         until: where the last voice ends, in seconds from the first frame. What the model has left unread after that is
             not read: it would be given another 30 s of silence, and write something over them.
-        tries: at how many temperatures a text may fail Whisper's own checks, before the best of them is taken.
     """
 
     language: str
@@ -52,7 +50,6 @@ class Listening:
     repeat: bool = True
     beam_size: int = 5
     until: Seconds = math.inf
-    tries: int = len(_TEMPERATURES)
 
 
 class FasterWhisper:
@@ -62,12 +59,16 @@ class FasterWhisper:
         folder: the fetched model.
         device: `cpu` or `cuda`; `auto` takes CUDA where it works.
         threads: on a CPU; 0 leaves it to the runtime.
+        at_once: how many calls may compute at a time, on a CPU that has the cores for it.
+
+    Attributes:
+        at_once: how many calls do.
 
     Raises:
         ModelError: the model cannot be loaded.
     """
 
-    def __init__(self, folder: Path, *, device: str = "auto", threads: int = 0) -> None:
+    def __init__(self, folder: Path, *, device: str = "auto", threads: int = 0, at_once: int = 1) -> None:
         from faster_whisper import WhisperModel
 
         device = device if device in {"cpu", "cuda"} else "auto"
@@ -75,7 +76,12 @@ class FasterWhisper:
             # `default` keeps a GPU's own precision; on a CPU int8 is as good for recognition, and about twice as fast.
             on_gpu = device == "cuda" or (device == "auto" and _has_cuda())
             compute = "default" if on_gpu else "int8"
-            self._model = WhisperModel(str(folder), device=device, compute_type=compute, cpu_threads=threads)
+            cores = threads or min(os.cpu_count() or 1, _MOST_CORES)
+            self.at_once = 1 if on_gpu else min(at_once, cores)
+            each = threads if self.at_once == 1 else cores // self.at_once
+            self._model = WhisperModel(
+                str(folder), device=device, compute_type=compute, cpu_threads=each, num_workers=self.at_once
+            )
             self._tokens: dict[frozenset[str], tuple[int, ...]] = {}
         except (RuntimeError, ValueError, OSError) as error:
             raise ModelError(
@@ -92,8 +98,8 @@ class FasterWhisper:
         """What is said in up to 30 s.
 
         Each call stands alone: no text of former calls is given to the decoder (which would carry repetition loops
-        on), and its random numbers start from the same seed, so that a resumed run hears what an undisturbed one
-        hears.
+        on), and nothing is left to chance: Whisper's other temperatures would draw from random numbers that go on from
+        call to call, and a resumed run would hear otherwise than an undisturbed one.
 
         Args:
             audio: mono sound at 16 kHz, `[frames]`.
@@ -102,12 +108,18 @@ class FasterWhisper:
         Returns:
             Segments in seconds from the first frame.
         """
-        return self._read(audio, listening)
+        found, _ = self._model.transcribe(audio, condition_on_previous_text=False, **self._options(listening))
+        duration, segments = len(audio) / SAMPLE_RATE, []
+        for segment in found:  # the model works on while there is more to read, and somebody asks for it
+            segments.append(_segment(segment, listening, duration))
+            if segments[-1].end >= listening.until:
+                break
+        return segments
 
     def hear_together(self, sounds: Mapping[Audio, Array], listening: Listening) -> dict[Audio, list[Segment]]:
         """What is said in up to 30 s, in several sounds of the same moment: in one pass of the model, which is cheaper.
 
-        A text that fails Whisper's own checks is read again by itself, and so is what the model has left unread.
+        What the model has left unread is read after that, by itself.
 
         Args:
             sounds: mono at 16 kHz, `[frames]` each, all of one length.
@@ -125,19 +137,6 @@ class FasterWhisper:
             for number, ((audio, sound), one) in enumerate(zip(sounds.items(), read, strict=True))
         }
 
-    def _read(self, audio: Array, listening: Listening, *, first_try: int = 0) -> list[Segment]:
-        import ctranslate2
-
-        ctranslate2.set_random_seed(_SEED)
-        options = self._options(listening, first_try)
-        found, _ = self._model.transcribe(audio, condition_on_previous_text=False, **options)
-        duration, segments = len(audio) / SAMPLE_RATE, []
-        for segment in found:  # the model works on while there is more to read, and somebody asks for it
-            segments.append(_segment(segment, listening, duration))
-            if segments[-1].end >= listening.until:
-                break
-        return segments
-
     def _completed(self, audio: Array, read: _Read, listening: Listening, origin: Seconds) -> list[Segment]:
         """What was read in one of several sounds, which began at `origin` for the model, and what it left unread."""
         from faster_whisper.transcribe import get_compression_ratio
@@ -150,8 +149,6 @@ class FasterWhisper:
             return []
         # Of all of it, as Whisper has it: a loop may be a sentence that is said again and again.
         ratio = _measure(get_compression_ratio("".join(segment.text for segment in found).strip()))
-        if (surest < _UNLIKELY or ratio > _REPETITIVE) and listening.tries > 1 and not listening.scripts:
-            return self._read(audio, listening, first_try=1)
         duration = len(audio) / SAMPLE_RATE
         segments = [replace(_segment(each, listening, duration, origin), compression_ratio=ratio) for each in found]
         if not read.goes_on or segments[-1].end >= min(listening.until, duration):
@@ -160,16 +157,14 @@ class FasterWhisper:
         rest = self.hear(audio[round(done * SAMPLE_RATE) :], replace(listening, until=listening.until - done))
         return segments + [segment.moved(done) for segment in rest]
 
-    def _options(self, listening: Listening, first_try: int = 0) -> dict[str, Any]:
+    def _options(self, listening: Listening) -> dict[str, Any]:
         return {
             "language": listening.language,
             "task": listening.task,
             "beam_size": listening.beam_size,
             "suppress_tokens": [_NON_SPEECH, *self._outside(listening.scripts)],
-            # Kept to a script it cannot write, a model stammers at every temperature, and six tries take minutes.
-            "temperature": [0.0] if listening.scripts else list(_TEMPERATURES[first_try : listening.tries]),
+            "temperature": 0.0,
             "no_repeat_ngram_size": 0 if listening.repeat and not listening.scripts else _NO_REPEAT,
-            "compression_ratio_threshold": _REPETITIVE,
             "log_prob_threshold": _UNLIKELY,
             "no_speech_threshold": _NO_SPEECH,
             "word_timestamps": True,

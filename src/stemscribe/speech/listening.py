@@ -47,7 +47,6 @@ class ListeningRules:
         as_long: and its letters this share of those that it writes otherwise.
         unread: how much of a voice the model may leave unread at the end of a region: the detector goes on for half a
             second after the last word.
-        tries: at how many temperatures the model tries a text that fails its own checks.
     """
 
     arbitration: ArbitrationRules = field(default_factory=ArbitrationRules)
@@ -57,11 +56,10 @@ class ListeningRules:
     stammer: float = 4.0
     as_long: float = 0.5
     unread: Seconds = 0.5
-    tries: int = Listening.tries
 
 
-HURRIED = ListeningRules(arbitration=ArbitrationRules(others=("vocals", "blend-35")), tries=1)
-"""For whoever only wants to know whether it works: two sounds are heard, at one temperature."""
+HURRIED = ListeningRules(arbitration=ArbitrationRules(others=("vocals", "blend-35")))
+"""For whoever only wants to know whether it works: two sounds are heard."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +202,6 @@ class _Attention:
             scripts=self._scripts,
             repeat=repeat,
             until=self._until,
-            tries=self._rules.tries,
         )
         heard = self._ear([replace(common, audio=audio) for audio in audios])
         attempts = [

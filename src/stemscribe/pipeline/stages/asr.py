@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,6 +14,7 @@ from typing import ClassVar
 
 import msgspec
 
+from stemscribe.concurrency import one_ahead
 from stemscribe.jobs.job import Options
 from stemscribe.languages import AUTO
 from stemscribe.pipeline.resources import keeping_memory
@@ -43,13 +46,14 @@ from stemscribe.wording import counted
 log = logging.getLogger(__name__)
 
 ENOUGH_SPEECH: Seconds = 2.0  # certain speech in a region, to tell its language by
+AT_ONCE = 2  # regions that are heard at a time, each on half of the cores: Whisper does not use two of them well
 
 
 class Asr:
     """Recognises speech region by region with Whisper; each region is safe as soon as it is heard."""
 
     name = "asr"
-    version = 5
+    version = 6
     depends_on = ("source_language", "model", "asr_audio", "script", "device", "threads")
     parameters: ClassVar[dict[str, object]] = {
         "beam_size": Listening.beam_size,
@@ -72,7 +76,8 @@ class Asr:
         found = read_record(context.inputs["regions"], Regions)
         heading = json.dumps({"regions": len(found.regions)}).encode()
         with keeping_memory(), ExitStack() as opened, Lines(context.scratch / "regions.jsonl", heading) as lines:
-            recogniser = Recogniser(context, opened, Sounds(context, opened), found_in(context.ahead))
+            sounds, ahead = Sounds(context, opened), found_in(context.ahead)
+            recogniser = Recogniser(context, opened, sounds, ahead, at_once=AT_ONCE)
             spoken = _language(context, recogniser, found, lines)
             _hear_all(context, recogniser, found, spoken.code, lines)
             write_rows(
@@ -102,14 +107,15 @@ def _tell(lines: Lines) -> None:
 
 
 class Recogniser:
-    """Whisper over the regions of a job.
+    """Whisper over the regions of a job; threads may share it.
 
     Args:
         context: with the model.
-        opened: closes files in the end.
+        opened: closes files in the end; nothing more is heard from then on.
         sounds: of the regions.
         ahead: what was heard already, by one of these with the same context.
         keeps: whether what is heard is kept there as well.
+        at_once: how many regions are heard at a time, where there are the cores for it.
 
     Attributes:
         found_ahead: how many regions had been heard already.
@@ -123,17 +129,21 @@ class Recogniser:
         ahead: Hearings | None = None,
         *,
         keeps: bool = False,
+        at_once: int = 1,
     ) -> None:
-        self._context, self._sounds, self._ahead, self._keeps = context, sounds, ahead, keeps
+        self._context, self._sounds, self._ahead, self._keeps, self._at_once = context, sounds, ahead, keeps, at_once
+        self._lock, self._stopped = threading.Lock(), threading.Event()
         self.found_ahead = 0
         if ahead is not None:
             opened.callback(ahead.close)
+        opened.callback(self._stopped.set)
 
     @cached_property
     def model(self) -> FasterWhisper:
         # Loaded when it is first needed: a resumed job may have heard everything already.
         options = self._context.options
-        return FasterWhisper(self._context.models[options.model], device=options.device, threads=options.threads)
+        folder = self._context.models[options.model]
+        return FasterWhisper(folder, device=options.device, threads=options.threads, at_once=self._at_once)
 
     def language_of(self, region: Region) -> dict[str, float]:
         """How probable each language is in a region."""
@@ -145,9 +155,10 @@ class Recogniser:
         if self._ahead is None:
             return self._listen(number, region, sound, speech, film)
         key = key_of(region, sound, speech, film)
-        if (heard := self._ahead.find(key, number)) is not None:
-            self.found_ahead += 1
-            return heard
+        with self._lock:
+            if (heard := self._ahead.find(key, number)) is not None:
+                self.found_ahead += 1
+                return heard
         heard = self._listen(number, region, sound, speech, film)
         if self._keeps:
             self._ahead.add(key, heard)
@@ -158,6 +169,8 @@ class Recogniser:
         language = self._language(region, sound, speech, film)
 
         def ear(listenings: Sequence[Listening]) -> list[list[Segment]]:
+            if self._stopped.is_set():
+                raise CancelledError
             sounds = {each.audio: sound.heard_as(each.audio) for each in listenings}
             found = self.model.hear_together(sounds, listenings[0])
             return [[segment.moved(region.start) for segment in found[each.audio]] for each in listenings]
@@ -206,15 +219,25 @@ def _heard(lines: Lines) -> Iterator[Heard]:
 
 
 def _hear_all(context: StageContext, recogniser: Recogniser, found: Regions, language: str, lines: Lines) -> None:
-    """Hear every region that was not heard before, and keep each as soon as it is."""
-    before = len(lines.entries) - 1  # the first entry is the language
+    """Hear every region that was not heard before, and keep each as soon as it and all before it are."""
+    before, count = len(lines.entries) - 1, len(found.regions)  # the first entry is the language
     if before:
-        log.info("%d of %d regions were already heard", before, len(found.regions))
-    if before < len(found.regions):
-        _ = recogniser.model  # loaded before the first report, so that reports tell the speed
-    for index in range(before, len(found.regions)):
-        region = found.regions[index]
-        context.progress(Progress(index, len(found.regions), "regions", region.start))
-        lines.append(msgspec.json.encode(recogniser.heard(index, region, found.speech, language)))
-    film = found.regions[-1].end if found.regions else 0.0
-    context.progress(Progress(len(found.regions), len(found.regions), "regions", film))
+        log.info("%d of %d regions were already heard", before, count)
+
+    def tell(done: int) -> None:
+        at = found.regions[done].start if done < count else found.regions[-1].end if count else 0.0
+        context.progress(Progress(done, count, "regions", at))
+
+    def hear(index: int) -> Heard:
+        return recogniser.heard(index, found.regions[index], found.speech, language)
+
+    # Loaded before the first report, so that reports tell the speed.
+    at_once = recogniser.model.at_once if before < count else 1
+    missing = list(range(before, count))
+    if context.rehearsal and len(missing) < at_once:
+        missing *= at_once  # the same again at the same time: so much memory will be taken
+    tell(before)
+    for index, heard in one_ahead(hear, missing, threads=at_once, ahead=at_once):
+        if index == len(lines.entries) - 1:
+            lines.append(msgspec.json.encode(heard))
+            tell(index + 1)
