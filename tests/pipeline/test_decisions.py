@@ -61,9 +61,14 @@ def test_stems_that_are_asked_for_are_those_of_demucs(
     assert quality(job(tmp_path, workflow, **options), catalog) == expected
 
 
-def test_stems_that_are_there_need_not_be_separated_again(tmp_path: Path, catalog: Catalog) -> None:
-    separated(job(tmp_path, "separate"))
-    assert quality(job(tmp_path), catalog) == "exact"
+@pytest.mark.parametrize("workflow", ["separate", "transcribe"])
+@pytest.mark.parametrize("there", [("exact",), ("balanced",), ("balanced", "exact"), ("exact", "fast")])
+def test_stems_that_are_there_need_not_be_separated_again(
+    tmp_path: Path, catalog: Catalog, workflow: str, there: tuple[str, ...]
+) -> None:
+    for each in there:
+        separated(job(tmp_path), quality=each)
+    assert quality(job(tmp_path, workflow), catalog) == ("exact" if "exact" in there else "balanced")
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,16 @@ def decided(folder: JobFolder, job: Job, workflow: Workflow, catalog: Catalog, e
 
 
 def _quality(folder: JobFolder, job: Job, options: Options, workflow: Workflow) -> Quality:
-    """As exact as Demucs where stems are asked for, or are there already; else as much as recognition needs."""
+    """That of stems that are there already; else Demucs' own where stems are asked for, and what recognition needs
+    where they are not.
+    """
     if (begun_with := folder.manifest.quality) is not msgspec.UNSET:
         return begun_with
+    there = set(_separated_by_others(folder, job, options))
     stems_are_wanted = not workflow.makes("transcript") or options.stems != "two"
-    return "exact" if stems_are_wanted or "exact" in _separated_by_others(folder, job, options) else "balanced"
+    if "exact" in there or (stems_are_wanted and "balanced" not in there):
+        return "exact"
+    return "balanced"
 
 
 def _separated_by_others(folder: JobFolder, job: Job, options: Options) -> Iterator[str]:
@@ -70,7 +75,7 @@ def _separated_by_others(folder: JobFolder, job: Job, options: Options) -> Itera
             if receipt is None or not _is_same_sound(other.job, job):
                 continue
             asked = receipt.dependencies.options
-            if all(asked[name] == getattr(options, name) for name in asked if name != "quality"):
+            if all(asked[name] == getattr(options, name, None) for name in asked if name != "quality"):
                 yield str(asked.get("quality"))
 
 

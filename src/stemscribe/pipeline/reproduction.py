@@ -86,7 +86,7 @@ def reproduce(
 
 
 def _same_request(folder: JobFolder, film: Path, into: Path) -> JobFolder:
-    """A job folder with the same request for the same film, and with the same decided."""
+    """A job folder with the same request for the same film, and with what was decided for it."""
     again = JobFolder(into / folder.path.name)
     if again.path.resolve() == folder.path.resolve():
         raise JobError(f"{again.path} is the job itself.", hint="Choose another folder with --into.")
