@@ -120,6 +120,8 @@ class Halves:
 class Chatterbox:
     """A recogniser that hears three words in every second."""
 
+    at_once = 2
+
     def __init__(self, *arguments: Any, **named: Any) -> None: ...
 
     def hear(self, audio: Any, hearing: Any) -> list[Any]:
