@@ -10,7 +10,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -70,12 +69,10 @@ def look(context: StageContext, mix: AudioSource) -> Evidence:
 def _found(
     mix: AudioSource, rough: Separator, detector: Callable[[], SpeechDetector], seen: Callable[[int], None]
 ) -> Array:
-    """All facts of each hop, `[facts, hops]`; the mix is heard while its parts are made, which leaves a core idle."""
+    """All facts of each hop, `[facts, hops]`."""
     seen(0)
-    with ThreadPoolExecutor(1) as thread:
-        of_the_mix = thread.submit(_heard, detector(), mix.mono_blocks(SAMPLE_RATE), 1)
-        vocals_speech, (vocals_db, others_db) = _heard(detector(), _parts(mix, rough, seen), 2)
-        mix_speech, (mix_db,) = of_the_mix.result()
+    mix_speech, (mix_db,) = _heard(detector(), mix.mono_blocks(SAMPLE_RATE), 1)
+    vocals_speech, (vocals_db, others_db) = _heard(detector(), _parts(mix, rough, seen), 2)
     facts = (mix_speech, vocals_speech, mix_db, vocals_db, others_db)
     hops = min(len(fact) for fact in facts)
     return np.stack([fact[:hops] for fact in facts])
