@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from platformdirs import user_cache_path
 
+from stemscribe.concurrency import one_ahead
 from stemscribe.environments.interpreter import python_in
+from stemscribe.separation import stream
 
 ROOT = Path(__file__).parents[1]
 CORPUS = ROOT.parent / "shared" / "corpus"
@@ -23,6 +25,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("marathon")]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture
+def in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A separator is given one window at a time, so that it may number them as they come."""
+    monkeypatch.setattr(stream, "one_ahead", lambda work, items, **_: one_ahead(work, items))
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,7 @@ def _encode(container, stream, sound, rate, layout, start, gap) -> None:  # type
 class FaultySeparator(FakeSeparator):
     """Spoils, in place, what it makes of some windows: of each, the first so many times that it is asked.
 
-    Windows are told apart by what is in them, and numbered from 0 on as they come.
+    Windows are told apart by what is in them, and numbered from 0 on as they come: with `in_turn`, in their order.
     """
 
     spoil: Callable[[Array], object] = lambda stems: None

@@ -49,6 +49,28 @@ def test_large_blocks_are_given_back() -> None:
     assert left[1] < 2 * MB < 10 * MB < left[0]
 
 
+HOLES = """
+import psutil
+from stemscribe.pipeline.resources import give_memory_back, trim_memory
+give_memory_back()
+memory = lambda: psutil.Process().memory_info().rss
+before = memory()
+small = [bytearray(100_000) for _ in range(400)]
+kept = small[::20]
+del small
+print(memory() - before)
+trim_memory()
+print(memory() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is glibc that keeps what is freed")
+def test_holes_between_what_is_in_use_are_given_back_when_asked() -> None:
+    told = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, check=True).stdout
+    left, trimmed = map(int, told.split())
+    assert trimmed < 6 * MB < 30 * MB < left
+
+
 REPEATED = """
 import resource
 from contextlib import nullcontext

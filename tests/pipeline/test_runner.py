@@ -85,6 +85,24 @@ def test_a_run_gives_back_the_memory_that_it_does_not_need_any_more(
     assert asked == [0], "before the first stage"
 
 
+def test_what_is_free_is_given_back_before_each_stage_and_with_each_window(
+    stages: list[Sums], folder: JobFolder, models: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[str] = []
+    monkeypatch.setattr(runner, "trim_memory", lambda: happened.append("trimmed"))
+
+    def watch(event: Event) -> None:
+        if isinstance(event, StageStarted | StageProgressed):
+            happened.append(f"{event.stage} {type(event).__name__}")
+
+    runner.run(folder, models, NOWHERE, watch, UNREHEARSED)
+    started = [f"{stage.name} StageStarted" for stage in stages]
+    assert [happened[happened.index(one) - 1] for one in started] == ["trimmed"] * 3
+    told = [index for index, one in enumerate(happened) if one.endswith("StageProgressed")]
+    assert told
+    assert [happened[index + 1] for index in told] == ["trimmed"] * len(told)
+
+
 def test_what_is_whole_is_not_made_again(stages: list[Sums], folder: JobFolder, models: ModelStore) -> None:
     run(folder, models)
     events = run(folder, models)

@@ -61,7 +61,7 @@ def test_memory_is_flat_in_the_length_of_the_film(measured: Callable[[float], tu
     (_, short), (_, long) = measured(3), measured(20)
     check_flat(short, long)
     for stage, peak in long.stages.items():
-        assert peak <= TOLERANCE * short.stages[stage] + 2e6, stage
+        assert peak <= TOLERANCE * short.stages[stage] + 2e6, "\n" + table([short, long])
 
 
 @pytest.mark.marathon

@@ -196,6 +196,7 @@ FAULTS = [
 ]
 
 
+@pytest.mark.usefixtures("in_turn")
 @pytest.mark.parametrize(("spoil", "kind"), FAULTS)
 def test_a_window_that_is_wrong_once_is_separated_again_and_leaves_no_doubt(
     tmp_path: Path, spoil: Spoil, kind: Kind
@@ -210,6 +211,7 @@ def test_a_window_that_is_wrong_once_is_separated_again_and_leaves_no_doubt(
     assert {(doubt.window, doubt.kind) for doubt in journal.healed} == {(2, kind)}
 
 
+@pytest.mark.usefixtures("in_turn")
 @pytest.mark.parametrize(("spoil", "kind"), FAULTS)
 def test_a_window_that_stays_wrong_is_recorded_and_the_film_goes_on(tmp_path: Path, spoil: Spoil, kind: Kind) -> None:
     mix = noise(5 * WINDOW)
@@ -229,6 +231,7 @@ def test_a_window_where_nothing_is_wrong_is_separated_once(tmp_path: Path) -> No
     assert (journal.doubts, journal.healed) == ((), ())
 
 
+@pytest.mark.usefixtures("in_turn")
 @pytest.mark.parametrize("spoil", [not_a_number, deafening])
 def test_what_cannot_be_used_is_silent_in_the_stem_and_nothing_else_is(
     tmp_path: Path,
@@ -247,6 +250,7 @@ def test_what_cannot_be_used_is_silent_in_the_stem_and_nothing_else_is(
     np.testing.assert_allclose(stems[0, 0, first:stop], 0, atol=1e-7)
 
 
+@pytest.mark.usefixtures("in_turn")
 def test_what_cannot_be_used_where_two_windows_meet_leaves_the_other_ones_part(tmp_path: Path) -> None:
     def end_of_it(stems: Array) -> None:
         stems[..., 75:] = np.nan
@@ -288,6 +292,7 @@ def test_a_resumed_run_ends_with_the_same_doubts(
     ).read_bytes()
 
 
+@pytest.mark.usefixtures("in_turn")
 def test_a_change_of_mind_is_recorded_and_not_tried_again(tmp_path: Path) -> None:
     def vocals_are_gone(stems: Array) -> None:
         stems *= 1e-3

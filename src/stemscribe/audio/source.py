@@ -42,14 +42,16 @@ class Source(ABC):
 
     def read_mono(self, start: int, stop: int, sample_rate: int) -> Array:
         """A span as mono, `[1, frames]`, at another sample rate."""
-        mono = to_mono(self.read(start, stop))
-        return Resampler(self.sample_rate, sample_rate, 1).push(mono, last=True)
+        return np.concatenate(list(self._mono(start, stop, sample_rate, BLOCK_FRAMES // 4)), axis=1)
 
     def mono_blocks(self, sample_rate: int, frames: int = BLOCK_FRAMES) -> Iterator[Array]:
         """All of it as mono at another sample rate, in blocks `[1, ~frames * sample_rate / self.sample_rate]`."""
+        return self._mono(0, self.frames, sample_rate, frames)
+
+    def _mono(self, start: int, stop: int, sample_rate: int, frames: int) -> Iterator[Array]:
         resampler = Resampler(self.sample_rate, sample_rate, 1)
-        for block in self.blocks(frames):
-            yield resampler.push(to_mono(block))
+        for first in range(start, stop, frames):
+            yield resampler.push(to_mono(self.read(first, min(first + frames, stop))))
         yield resampler.push(np.zeros((1, 0), np.float32), last=True)
 
 

@@ -29,6 +29,15 @@ def give_memory_back() -> None:
     _tell_malloc((_MMAP_THRESHOLD, _LARGE), (_ARENA_MAX, 1))
 
 
+def trim_memory() -> None:
+    """Return to the system what lies free between blocks that are in use.
+
+    What one stage has left lying would be counted with the next; and within a stage, holes add up with the length of
+    the film: without this 524 MB at the peak of separating three minutes, and 540 MB of twenty; with it 506 and 510.
+    """
+    _tell_malloc(trim=True)
+
+
 @contextmanager
 def keeping_memory() -> Iterator[None]:
     """Have this process keep what is freed for as long as this lasts, and give it back then.

@@ -44,7 +44,7 @@ from stemscribe.pipeline.reporter import (
     StageSkipped,
     StageStarted,
 )
-from stemscribe.pipeline.resources import give_memory_back, taken_memory
+from stemscribe.pipeline.resources import give_memory_back, taken_memory, trim_memory
 from stemscribe.pipeline.reuse import as_taken_over, results_of_others, take_over
 from stemscribe.pipeline.stage import LoadingStage, Progress, Stage, StageContext
 from stemscribe.pipeline.watchdog import PATIENCE, Watchdog
@@ -267,6 +267,7 @@ class _Run:
             self._has_begun = True
         self._load_for(self._workflow.steps[position + 1 : position + 2])
         log.info("▶️  Stage %s: STARTING", stage.name)
+        trim_memory()
         self._report(StageStarted(stage.name, position, len(self._workflow.steps)))
         with logged_to(self._folder.path / step.folder / "stage.log"):
             started = StageRecord("running", depended.fingerprint, record.attempts + 1, _now())
@@ -452,6 +453,7 @@ class _Run:
     def _progressed(self, stage: str, progress: Progress) -> None:
         """Tell it, and end a stage that has taken more memory than it may; what it has committed stays."""
         self._report(StageProgressed(stage, progress))
+        trim_memory()
         if self._companion is not None:
             self._companion.look_after(self._rules.max_memory)
         limit = self._rules.max_memory

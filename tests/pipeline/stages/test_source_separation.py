@@ -79,7 +79,7 @@ def nothing(stems: Array) -> None:
 
 
 @pytest.fixture
-def separate(context: StageContext, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SeparationRecord]:
+def separate(context: StageContext, in_turn: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., SeparationRecord]:
     """Runs the stage with a separator of arithmetic, windows of a second, and gives `separation.json`."""
 
     def run(separator: FakeSeparator, **changes: object) -> SeparationRecord:
