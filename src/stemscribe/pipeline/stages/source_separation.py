@@ -21,6 +21,7 @@ from stemscribe.audio.mix import MixInfo
 from stemscribe.audio.rounding import rounding
 from stemscribe.audio.source import AudioSource
 from stemscribe.choices import SAMPLE_BYTES
+from stemscribe.concurrency import begin
 from stemscribe.environments.profile import DEMUCS
 from stemscribe.errors import ModelError, StageError, StorageError
 from stemscribe.jobs.job import Options
@@ -133,9 +134,12 @@ class SourceSeparation:
     def load(
         self, options: Options, models: Mapping[str, Path], environments: Path
     ) -> AbstractContextManager[Separator]:
-        """The separator, ready to separate."""
+        """The separator, ready to separate; a graph may still be loading, on one core, while a look is taken."""
         separator = _open(options, models, environments)
-        separator.load()
+        if isinstance(separator, DemucsTorch):
+            separator.load()
+        else:
+            begin(separator.load)
         return _closing(separator)
 
     def run(self, context: StageContext) -> None:
