@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stemscribe.concurrency import at_once, begin, one_ahead
+from stemscribe.concurrency import at_once, one_ahead
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -72,17 +72,3 @@ def test_all_items_are_worked_on_at_once() -> None:
     meeting = threading.Barrier(3, timeout=10)
     assert sorted(at_once(lambda number: meeting.wait(), range(3))) == [0, 1, 2]
     assert at_once(str, []) == []
-
-
-def test_what_is_begun_goes_on_by_itself_and_fails_in_silence(capfd: pytest.CaptureFixture[str]) -> None:
-    may_go_on, has_gone_on = threading.Event(), threading.Event()
-
-    def work() -> None:
-        assert may_go_on.wait(10)
-        has_gone_on.set()
-        raise ZeroDivisionError
-
-    begin(work)
-    may_go_on.set()
-    assert has_gone_on.wait(10)
-    assert capfd.readouterr().err == ""

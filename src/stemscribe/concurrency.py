@@ -55,10 +55,3 @@ def at_once(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Resul
     tasks = list(items)
     with ThreadPoolExecutor(max(1, len(tasks))) as pool:
         return list(pool.map(work, tasks))
-
-
-def begin(work: Callable[[], object]) -> None:
-    """Do it on a thread of its own, for a caller who will ask for the same again: what it raises is raised then."""
-    pool = ThreadPoolExecutor(1)
-    pool.submit(work)
-    pool.shutdown(wait=False)

@@ -1,6 +1,5 @@
 import logging
 import shutil
-import threading
 from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -319,23 +318,6 @@ def test_a_film_with_nothing_but_a_voice_needs_no_model(
     assert (separator.windows, separator.is_loaded) == (0, False)
     vocals, mix = (soundfile.read(path)[0] for path in (context.outputs["vocals"], context.inputs["mix"]))
     np.testing.assert_allclose(vocals, mix, atol=2**-15)
-
-
-def test_a_look_may_be_taken_while_the_model_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, looked = threading.Event(), threading.Event()
-
-    class Slow(FakeSeparator):
-        def load(self) -> None:
-            begun.set()
-            assert looked.wait(10)
-
-    separator = Slow()
-    monkeypatch.setattr(source_separation, "open_onnx", lambda *arguments, **options: separator)
-    models = {Options().separation_model: Path("nowhere")}
-    with SourceSeparation().load(Options(engine="onnx"), models, Path("nowhere")) as opened:
-        assert opened is separator
-        assert begun.wait(10)
-        looked.set()
 
 
 def test_the_model_is_loaded_only_where_something_is_left_for_it(

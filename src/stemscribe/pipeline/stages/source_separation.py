@@ -21,7 +21,6 @@ from stemscribe.audio.mix import MixInfo
 from stemscribe.audio.rounding import rounding
 from stemscribe.audio.source import AudioSource
 from stemscribe.choices import SAMPLE_BYTES
-from stemscribe.concurrency import begin
 from stemscribe.environments.profile import DEMUCS
 from stemscribe.errors import ModelError, StageError, StorageError
 from stemscribe.jobs.job import Options
@@ -134,12 +133,9 @@ class SourceSeparation:
     def load(
         self, options: Options, models: Mapping[str, Path], environments: Path
     ) -> AbstractContextManager[Separator]:
-        """The separator, ready to separate; a graph may still be loading, on one core, while a look is taken."""
+        """The separator, ready to separate."""
         separator = _open(options, models, environments)
-        if isinstance(separator, DemucsTorch):
-            separator.load()
-        else:
-            begin(separator.load)
+        separator.load()
         return _closing(separator)
 
     def run(self, context: StageContext) -> None:
