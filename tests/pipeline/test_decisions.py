@@ -10,10 +10,10 @@ import pytest
 
 from stemscribe.jobs.folder import JobFolder, create
 from stemscribe.jobs.job import Job, Options
-from stemscribe.jobs.manifest import Dependencies, StageRecord
+from stemscribe.jobs.manifest import StageRecord
 from stemscribe.models.spec import Catalog, load_catalog
-from stemscribe.pipeline.decisions import SEPARATION, decided
-from stemscribe.pipeline.receipt import receipt
+from stemscribe.pipeline.decisions import decided
+from stemscribe.pipeline.receipt import dependencies, receipt
 from stemscribe.pipeline.workflows import workflow_named
 
 from .conftest import NOWHERE
@@ -31,16 +31,31 @@ def job(out: Path, workflow: str = "transcribe", **options: Any) -> JobFolder:
     return create(out, replace(request, options=replace(ON_A_CPU, **options)))
 
 
-def quality(folder: JobFolder, catalog: Catalog) -> str:
-    return decided(folder, folder.job, workflow_named(folder.job.workflow), catalog, NOWHERE).job.options.quality
+def decide(folder: JobFolder, catalog: Catalog, **rules: bool) -> Job:
+    return decided(folder, folder.job, workflow_named(folder.job.workflow), catalog, NOWHERE, **rules).job
 
 
-def separated(folder: JobFolder, **used: Any) -> None:
-    """Say that a job has been separated so."""
-    asked = {"separation_model": "htdemucs-onnx", "gate": "auto", "quality": "exact", **used}
-    depended = Dependencies(SEPARATION, 2, {}, asked, {}, "", {}, {})
-    record = StageRecord("completed", depended.fingerprint, receipt=receipt(depended, NOWHERE))
-    folder.manifest = folder.manifest.with_stage(SEPARATION, record)
+def quality(folder: JobFolder, catalog: Catalog, **rules: bool) -> str:
+    return decide(folder, catalog, **rules).options.quality
+
+
+def separated(folder: JobFolder, catalog: Catalog, **used: Any) -> None:
+    """Say that a job has been separated so, and leave what came of it."""
+    job = decide(folder, catalog)
+    job, made = replace(job, options=replace(job.options, **used)), {}
+    for step in workflow_named("separate").steps[:2]:
+        (folder.path / step.folder).mkdir()
+        artefacts = []
+        for each in step.stage.outputs(job.options):
+            (folder.path / step.folder / each.file).write_text(each.name)
+            artefacts.append(folder.record_of(each.name, folder.path / step.folder / each.file))
+        digests = {name: catalog[name].digest for name in step.stage.models(job.options)}
+        depended = dependencies(step.stage, job, made, digests, NOWHERE)
+        made = {artefact.name: artefact.sha256 for artefact in artefacts}
+        record = StageRecord(
+            "completed", depended.fingerprint, artefacts=tuple(artefacts), receipt=receipt(depended, NOWHERE)
+        )
+        folder.manifest = folder.manifest.with_stage(step.stage.name, record)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +82,7 @@ def test_stems_that_are_there_need_not_be_separated_again(
     tmp_path: Path, catalog: Catalog, workflow: str, there: tuple[str, ...]
 ) -> None:
     for each in there:
-        separated(job(tmp_path), quality=each)
+        separated(job(tmp_path), catalog, quality=each)
     assert quality(job(tmp_path, workflow), catalog) == ("exact" if "exact" in there else "balanced")
 
 
@@ -77,20 +92,53 @@ def test_stems_that_are_there_need_not_be_separated_again(
         ({"start_time": 60.0}, {}),
         ({"audio_track": "1"}, {}),
         ({}, {"gate": "off"}),
-        ({}, {"separation_model": "htdemucs_ft-onnx"}),
+        ({}, {"separation_model": "spleeter"}),
         ({}, {"quality": "fast"}),
     ],
 )
 def test_stems_of_something_else_do_not_count(
     tmp_path: Path, catalog: Catalog, of_theirs: dict[str, Any], used: dict[str, Any]
 ) -> None:
-    separated(job(tmp_path, "separate", **of_theirs), **used)
+    separated(job(tmp_path, "separate", **of_theirs), catalog, **used)
     assert quality(job(tmp_path), catalog) == "balanced"
+
+
+def test_stems_that_may_not_be_taken_do_not_count(tmp_path: Path, catalog: Catalog) -> None:
+    separated(job(tmp_path), catalog)
+    assert quality(job(tmp_path, "separate"), catalog) == "balanced"
+    assert quality(job(tmp_path, "separate"), catalog, reuse=False) == "exact"
+
+
+def test_stems_that_are_gone_do_not_count(tmp_path: Path, catalog: Catalog) -> None:
+    beside = job(tmp_path)
+    separated(beside, catalog)
+    next(beside.path.glob("*/vocals.wav")).unlink()
+    assert quality(job(tmp_path, "separate"), catalog) == "exact"
+
+
+def test_stems_by_another_release_of_the_runtime_do_not_count(
+    tmp_path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    separated(job(tmp_path), catalog)
+    monkeypatch.setattr("stemscribe.pipeline.receipt.version", lambda package: f"the next {package}")
+    assert quality(job(tmp_path, "separate"), catalog) == "exact"
+
+
+def test_stems_of_another_language_do_not_count(tmp_path: Path, catalog: Catalog) -> None:
+    """It decides which track of a film is heard."""
+    beside, request = job(tmp_path), job(tmp_path, "separate")
+    separated(beside, catalog)
+    assert (
+        decided(
+            request, replace(request.job, source_language="en"), workflow_named("separate"), catalog, NOWHERE
+        ).job.options.quality
+        == "exact"
+    )
 
 
 def test_a_broken_job_beside_it_does_not_matter(tmp_path: Path, catalog: Catalog) -> None:
     broken = job(tmp_path, "separate")
-    separated(broken)
+    separated(broken, catalog)
     (broken.path / "manifest.json").write_text('{"job": 3}')
     assert quality(job(tmp_path), catalog) == "balanced"
 
@@ -99,7 +147,7 @@ def test_what_was_decided_stays_decided(tmp_path: Path, catalog: Catalog) -> Non
     """Stems that another job makes later are no reason to hear the film again."""
     begun = job(tmp_path)
     begun.manifest = replace(begun.manifest, quality="balanced")
-    separated(job(tmp_path, "separate"))
+    separated(job(tmp_path, "separate"), catalog)
     assert quality(begun, catalog) == "balanced"
     assert begun.is_manifest_as_written()
 

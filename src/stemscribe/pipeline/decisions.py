@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
 from stemscribe.choices import Quality
-from stemscribe.errors import RecordError
-from stemscribe.jobs.folder import JobFolder, all_jobs
-from stemscribe.jobs.job import Job, Options
+from stemscribe.jobs.folder import JobFolder
+from stemscribe.jobs.job import Job
 from stemscribe.models.spec import Catalog
 from stemscribe.pipeline.engines import choose_engine
+from stemscribe.pipeline.receipt import dependencies
+from stemscribe.pipeline.reuse import are_there, results_of_others
 from stemscribe.pipeline.workflows import Workflow
 
 SEPARATION = "source_separation"
@@ -32,7 +31,9 @@ class Decided:
     why: str = ""
 
 
-def decided(folder: JobFolder, job: Job, workflow: Workflow, catalog: Catalog, environments: Path) -> Decided:
+def decided(
+    folder: JobFolder, job: Job, workflow: Workflow, catalog: Catalog, environments: Path, *, reuse: bool = True
+) -> Decided:
     """What becomes of a request on this machine. Nothing is written.
 
     Args:
@@ -41,6 +42,7 @@ def decided(folder: JobFolder, job: Job, workflow: Workflow, catalog: Catalog, e
         workflow: the request's.
         catalog: the models that there are.
         environments: the folder of virtual environments.
+        reuse: whether what other jobs have made may be taken.
 
     Raises:
         UsageError: there is no such model, or the engine, device or stems do not go together.
@@ -48,39 +50,44 @@ def decided(folder: JobFolder, job: Job, workflow: Workflow, catalog: Catalog, e
     if not workflow.needs_engine:
         return Decided(job)
     choice = choose_engine(job.options, catalog, environments, folder.manifest.engine)
-    options = choice.options
-    if options.quality == "auto":
-        options = replace(options, quality=_quality(folder, job, options, workflow))
-    return Decided(replace(job, options=options), choice.why)
+    found = Decided(replace(job, options=choice.options), choice.why)
+    if choice.options.quality != "auto":
+        return found
+    quality = folder.manifest.quality
+    if quality is msgspec.UNSET:
+        quality = _quality(folder, found.job, workflow, catalog, environments, reuse=reuse)
+    return replace(found, job=_in_quality(found.job, quality))
 
 
-def _quality(folder: JobFolder, job: Job, options: Options, workflow: Workflow) -> Quality:
+def _quality(
+    folder: JobFolder, job: Job, workflow: Workflow, catalog: Catalog, environments: Path, *, reuse: bool
+) -> Quality:
     """That of stems that are there already; else Demucs' own where stems are asked for, and what recognition needs
     where they are not.
     """
-    if (begun_with := folder.manifest.quality) is not msgspec.UNSET:
-        return begun_with
-    there = set(_separated_by_others(folder, job, options))
-    stems_are_wanted = not workflow.makes("transcript") or options.stems != "two"
-    if "exact" in there or (stems_are_wanted and "balanced" not in there):
-        return "exact"
-    return "balanced"
+    both: tuple[Quality, ...] = ("exact", "balanced")
+    for quality in both:
+        if reuse and _is_separated(folder, _in_quality(job, quality), workflow, catalog, environments):
+            return quality
+    stems_are_wanted = not workflow.makes("transcript") or job.options.stems != "two"
+    return "exact" if stems_are_wanted else "balanced"
 
 
-def _separated_by_others(folder: JobFolder, job: Job, options: Options) -> Iterator[str]:
-    """In which qualities jobs beside this one have separated the same film, with everything else as asked here."""
-    for other in all_jobs(folder.path.parent):
-        with suppress(RecordError, msgspec.ValidationError):  # another job's broken record is nothing to us
-            receipt = other.manifest.stage(SEPARATION).receipt
-            if receipt is None or not _is_same_sound(other.job, job):
-                continue
-            asked = receipt.dependencies.options
-            if all(asked[name] == getattr(options, name, None) for name in asked if name != "quality"):
-                yield str(asked.get("quality"))
+def _in_quality(job: Job, quality: Quality) -> Job:
+    return replace(job, options=replace(job.options, quality=quality))
 
 
-def _is_same_sound(one: Job, other: Job) -> bool:
-    def sound(job: Job) -> tuple[object, ...]:
-        return (job.media_identity, job.options.audio_track, job.options.start_time, job.options.end_time)
-
-    return sound(one) == sound(other)
+def _is_separated(folder: JobFolder, job: Job, workflow: Workflow, catalog: Catalog, environments: Path) -> bool:
+    """Whether all that this job would do up to its stems can be taken from jobs beside it."""
+    made: dict[str, str] = {}
+    for stage in (step.stage for step in workflow.steps):
+        models = {name: catalog[name].digest for name in stage.models(job.options)}
+        wanted = dependencies(stage, job, made, models, environments).fingerprint
+        found = results_of_others(folder, stage.name, wanted)
+        record = next((record for other, record in found if are_there(other, record)), None)
+        if record is None:
+            return False
+        if stage.name == SEPARATION:
+            return True
+        made |= {artefact.name: artefact.sha256 for artefact in record.artefacts}
+    return False

@@ -47,6 +47,12 @@ def _fits(record: StageRecord) -> bool:
     return record.receipt is not None and record.receipt.dependencies.fingerprint == record.fingerprint
 
 
+def are_there(source: JobFolder, record: StageRecord) -> bool:
+    """Whether another job's artefacts are still there; whether they are whole is seen when they are taken over."""
+    paths = {source.path / artefact.path: artefact.size for artefact in record.artefacts}
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths.items())
+
+
 def take_over(source: JobFolder, record: StageRecord, drafts: Path) -> bool:
     """Put another job's artefacts into a folder: the same files under a second name where the disk allows it, else
     copies.

@@ -164,7 +164,7 @@ def _opened(
             if not folder.is_manifest_as_written():
                 log.warning("manifest.json was changed by somebody else: its receipts prove nothing, and are dropped")
                 folder.manifest = folder.manifest.without_receipts()
-            job = _decided(folder, job, workflow, models, environments)
+            job = _decided(folder, job, workflow, models, environments, reuse=rules.reuse)
             yield _Run(folder, job, workflow, models, environments, report, rules)
         except StemscribeError as error:
             log.debug("job %s failed: %s", job.id, error, exc_info=error)
@@ -477,9 +477,11 @@ class _Run:
         return list(dict.fromkeys(name for step in self._workflow.steps for name in step.stage.models(options)))
 
 
-def _decided(folder: JobFolder, job: Job, workflow: Workflow, models: ModelStore, environments: Path) -> Job:
+def _decided(
+    folder: JobFolder, job: Job, workflow: Workflow, models: ModelStore, environments: Path, *, reuse: bool
+) -> Job:
     """The job with what was left open decided, and that written down, so that it goes on as it began."""
-    found = decided(folder, job, workflow, models.catalog, environments)
+    found = decided(folder, job, workflow, models.catalog, environments, reuse=reuse)
     if found.why:
         options, manifest = found.job.options, folder.manifest
         log.info("engine %s: %s", options.engine, found.why)
