@@ -64,6 +64,18 @@ def test_sides_that_cancel_each_other_out_are_still_heard(tmp_path: Path) -> Non
         assert np.abs(np.concatenate(list(source.mono_blocks(16000)), axis=1)).max() > 0.1
 
 
+def test_how_sides_go_together_is_decided_once_for_a_span(tmp_path: Path) -> None:
+    """Music that is wired the right way round must not hide a voice that is not, for as long as it plays."""
+    voice, music = noise(12 * 8000, channels=1)[0], np.zeros(12 * 8000, np.float32)
+    music[6 * 8000 : 8 * 8000] = noise(2 * 8000, channels=1, seed=1, level=0.02)[0]
+    soundfile.write(tmp_path / "a.wav", np.stack([voice + music, music - voice], axis=1), 8000, subtype="FLOAT")
+    with AudioSource(tmp_path / "a.wav") as source:
+        for read in (1 << 12, 1 << 20):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("stemscribe.audio.source._READ_FRAMES", read)
+                np.testing.assert_allclose(source.read_mono(0, source.frames, 8000)[0], voice, atol=1e-7)
+
+
 @pytest.mark.parametrize("content", [b"", b"not sound at all"])
 def test_what_is_not_sound_is_said(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.flac").write_bytes(content)

@@ -18,6 +18,7 @@ from stemscribe.errors import MediaError
 STEREO = 2
 _CANCELLED = 0.01  # 20 dB: no recording that is meant to be so comes near
 BLOCK_FRAMES = 1 << 19  # 12 s at 44.1 kHz: 4 MB of stereo float32
+_READ_FRAMES = 1 << 17  # where several threads read regions of 30 s
 
 
 class Source(ABC):
@@ -41,17 +42,22 @@ class Source(ABC):
             yield self.read(start, min(start + frames, self.frames))
 
     def read_mono(self, start: int, stop: int, sample_rate: int) -> Array:
-        """A span as mono, `[1, frames]`, at another sample rate."""
-        return np.concatenate(list(self._mono(start, stop, sample_rate, BLOCK_FRAMES // 4)), axis=1)
+        """A span as mono, `[1, frames]`, at another sample rate: what `to_mono` makes of all of it, read block by
+        block.
+        """
+        resampler, energies, parts = Resampler(self.sample_rate, sample_rate, 2), np.zeros(2, np.float32), []
+        for first in range(start, stop, _READ_FRAMES):
+            both = _mean_and_difference(self.read(first, min(first + _READ_FRAMES, stop)))
+            energies += _energies(both)
+            parts.append(resampler.push(both))
+        parts.append(resampler.push(np.zeros((2, 0), np.float32), last=True))
+        return _whichever_is_heard(np.concatenate(parts, axis=1), energies)
 
     def mono_blocks(self, sample_rate: int, frames: int = BLOCK_FRAMES) -> Iterator[Array]:
         """All of it as mono at another sample rate, in blocks `[1, ~frames * sample_rate / self.sample_rate]`."""
-        return self._mono(0, self.frames, sample_rate, frames)
-
-    def _mono(self, start: int, stop: int, sample_rate: int, frames: int) -> Iterator[Array]:
         resampler = Resampler(self.sample_rate, sample_rate, 1)
-        for first in range(start, stop, frames):
-            yield resampler.push(to_mono(self.read(first, min(first + frames, stop))))
+        for block in self.blocks(frames):
+            yield resampler.push(to_mono(block))
         yield resampler.push(np.zeros((1, 0), np.float32), last=True)
 
 
@@ -110,9 +116,22 @@ def to_mono(block: Array) -> Array:
 
     A side that was wired the wrong way round is a classic fault of transfers, and would leave nothing to be heard.
     """
-    mean: Array = block.mean(axis=0, keepdims=True)
-    if block.shape[0] != STEREO:
-        return mean
-    difference: Array = (block[:1] - block[1:]) * np.float32(0.5)
-    cancelled = np.sum(np.square(mean)) < _CANCELLED * np.sum(np.square(difference))
-    return difference if cancelled else mean
+    both = _mean_and_difference(block)
+    return _whichever_is_heard(both, _energies(both))
+
+
+def _mean_and_difference(block: Array) -> Array:
+    """The mean of all channels, and half the difference of two, `[2, frames]`."""
+    mean = block.mean(axis=0)
+    difference = (block[0] - block[1]) * np.float32(0.5) if len(block) == STEREO else np.zeros_like(mean)
+    return np.stack([mean, difference])
+
+
+def _energies(both: Array) -> Array:
+    energies: Array = np.sum(np.square(both), axis=1)
+    return energies
+
+
+def _whichever_is_heard(both: Array, energies: Array) -> Array:
+    cancelled = energies[0] < _CANCELLED * energies[1]
+    return both[1:] if cancelled else both[:1]
