@@ -14,7 +14,9 @@ from stemscribe.transcript import Audio, Segment, Word
 
 
 class OneByOne:
-    """What hears in one sound after the other what is to be heard in several, and in one region after the other."""
+    """What hears in one sound after the other what is to be heard in several; and in one region after the other, unless
+    it says otherwise.
+    """
 
     at_once = 1
 

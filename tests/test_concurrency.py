@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from stemscribe.concurrency import at_once, one_ahead
+from stemscribe.concurrency import at_once, cores, one_ahead
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -72,3 +75,13 @@ def test_all_items_are_worked_on_at_once() -> None:
     meeting = threading.Barrier(3, timeout=10)
     assert sorted(at_once(lambda number: meeting.wait(), range(3))) == [0, 1, 2]
     assert at_once(str, []) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no process can be bound to some of the cores here")
+def test_cores_are_those_that_this_process_may_use() -> None:
+    script = (
+        "import os; from stemscribe.concurrency import cores; all = cores();"
+        " os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); print(all, cores())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(cores()), "1"]

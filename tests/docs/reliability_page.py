@@ -39,9 +39,9 @@ and it has to notice.
 
 1. **No file that is not whole.** Every file with its final name is, byte for byte, that of the undisturbed run, at once
    and not only in the end; and what the manifest calls completed is there, with its hash.
-2. **Nothing is computed again beyond what was under way**: two windows (on a GPU, two batches of them), or a region,
-   for each fault. They are counted by the models themselves, over all runs of the job. A stage that was completed is
-   not run again.
+2. **Nothing is computed again beyond what was under way**: two windows (on a GPU, two batches of them), or three
+   regions, for each fault. They are counted by the models themselves, over all runs of the job. A stage that was
+   completed is not run again.
 3. **The end result is the same, bit by bit**: mix, stems, regions, segments, transcript, SRT, WebVTT, text, and the
    record of the separation. No file is too much.
 4. **The message says what happened and what to do**: `[ERROR]`, the evidence, and a hint below it. Never a traceback.

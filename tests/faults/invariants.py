@@ -15,6 +15,7 @@ from stemscribe.records import sha256_of
 from .place import Run, hashes
 
 WINDOWS_UNDER_WAY = 2  # one that is being committed, and the next one, at which the model is
+REGIONS_UNDER_WAY = 3  # two that are being heard, and one that is there and waits for the first of them
 PASSING = (".part", ".draft", ".scratch", ".rehearsal-")
 _HINT = re.compile(r"^\[ERROR\] \S.*\n {8}\S", re.MULTILINE)
 _TRACEBACK = "Traceback (most recent call last)"
@@ -112,7 +113,7 @@ def ended_otherwise(run: Run, codes: Collection[int]) -> list[str]:
 def computed_again(run_windows: int, windows: int, run_regions: int, regions: int, faults: int) -> list[str]:
     """Whether more was computed, in all runs together, than the job has, and what was under way at every fault.
 
-    That is two windows, or a region.
+    That is two windows, or three regions.
 
     Args:
         run_windows: windows that were separated.
@@ -124,8 +125,8 @@ def computed_again(run_windows: int, windows: int, run_regions: int, regions: in
     wrong = []
     if run_windows > windows + WINDOWS_UNDER_WAY * faults:
         wrong.append(f"{run_windows} windows were separated where {windows} and {WINDOWS_UNDER_WAY * faults} would do")
-    if run_regions > regions + faults:
-        wrong.append(f"{run_regions} regions were heard where {regions} and {faults} would do")
+    if run_regions > regions + REGIONS_UNDER_WAY * faults:
+        wrong.append(f"{run_regions} regions were heard where {regions} and {REGIONS_UNDER_WAY * faults} would do")
     return wrong
 
 

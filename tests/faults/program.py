@@ -100,7 +100,9 @@ class Arithmetic:
 
 
 class Reader(OneByOne):
-    """A recogniser that reads words out of the samples; counts its regions."""
+    """A recogniser that reads words out of the samples, of two regions at a time; counts its regions."""
+
+    at_once = 2
 
     def __init__(self, folder: Path, **_: object) -> None:
         self._folder = folder

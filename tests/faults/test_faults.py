@@ -154,7 +154,8 @@ def test_a_message_has_to_say_what_happened_and_what_to_do() -> None:
 
 
 def test_what_is_computed_again_is_counted() -> None:
-    assert not invariants.computed_again(26 + 6, 26, 5 + 3, 5, faults=3)
+    assert not invariants.computed_again(26 + 6, 26, 5 + 9, 5, faults=3)
+    assert len(invariants.computed_again(26, 26, 5 + 10, 5, faults=3)) == 1
     assert len(invariants.computed_again(26 + 7, 26, 5, 5, faults=3)) == 1
     assert len(invariants.computed_again(26, 26, 5 + 1, 5, faults=0)) == 1
 

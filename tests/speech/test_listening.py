@@ -52,6 +52,16 @@ def texts(heard: Heard) -> list[str]:
     return [segment.text for segment in heard.segments]
 
 
+@pytest.mark.parametrize(
+    ("confidence", "marks"),
+    [(-0.3, ()), (-0.99, ()), (-1.3, ("an average log probability of -1.30",))],
+)
+def test_what_is_hardly_to_be_believed_is_marked(confidence: float, marks: tuple[str, ...]) -> None:
+    ear = Ear({"mix": [said("come in", 2.0, confidence=confidence)]})
+    (segment,) = hear(ear, wanted=Wanted("en", "mix")).segments
+    assert segment.doubts == marks
+
+
 def test_what_is_clear_is_heard_once_in_the_mix() -> None:
     ear = Ear({"mix": [said("come in", 2.0)]})
     heard = listen(3, REGION, CLEAR, (Region(1.8, 3.0),), ENGLISH, ear)

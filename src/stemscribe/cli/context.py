@@ -158,7 +158,8 @@ def stem_options() -> tuple[Callable[[Function], Function], ...]:
             type=click.Choice(["auto", "exact", "balanced", "fast"]),
             default="auto",
             show_default=True,
-            help="How much windows overlap; exact: as in Demucs; auto: exact, or balanced for a transcript.",
+            help="How much windows overlap; exact: as in Demucs; auto: as in stems that are there already, else exact,"
+            " or balanced for a transcript.",
         ),
         click.option(
             "--device", type=click.Choice(["auto", "cpu", "cuda", "mps", "coreml"]), default="auto", show_default=True

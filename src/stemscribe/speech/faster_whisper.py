@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from stemscribe.arrays import Array
+from stemscribe.concurrency import cores
 from stemscribe.errors import ModelError
 from stemscribe.languages import standard_code
 from stemscribe.speech.scripts import tokens_outside
@@ -76,9 +76,9 @@ class FasterWhisper:
             # `default` keeps a GPU's own precision; on a CPU int8 is as good for recognition, and about twice as fast.
             on_gpu = device == "cuda" or (device == "auto" and _has_cuda())
             compute = "default" if on_gpu else "int8"
-            cores = threads or min(os.cpu_count() or 1, _MOST_CORES)
-            self.at_once = 1 if on_gpu else min(at_once, cores)
-            each = threads if self.at_once == 1 else cores // self.at_once
+            shared = threads or min(cores(), _MOST_CORES)
+            self.at_once = 1 if on_gpu else min(at_once, shared)
+            each = threads if self.at_once == 1 else shared // self.at_once
             self._model = WhisperModel(
                 str(folder), device=device, compute_type=compute, cpu_threads=each, num_workers=self.at_once
             )

@@ -45,6 +45,7 @@ class ListeningRules:
         unreadable: what the decoder writes when it is kept to a script has to be surer than this,
         stammer: and compress no better than this (Indic letters are three bytes each, and compress well),
         as_long: and its letters this share of those that it writes otherwise.
+        unlikely: a text with an average log probability below this is marked: it is hardly to be believed.
         unread: how much of a voice the model may leave unread at the end of a region: the detector goes on for half a
             second after the last word.
     """
@@ -55,6 +56,7 @@ class ListeningRules:
     unreadable: float = -0.8
     stammer: float = 4.0
     as_long: float = 0.5
+    unlikely: float = -1.0
     unread: Seconds = 0.5
 
 
@@ -109,7 +111,7 @@ def listen(
         if against and against[0].fatal:
             dropped.append(Dropped(segment, against[0].reason))
         else:
-            reasons = tuple(doubt.reason for doubt in against)
+            reasons = tuple(doubt.reason for doubt in against) or _unlikely(segment, rules)
             kept.append(replace(segment, doubts=(*reasons, *_other_script(segment, wanted, rules))))
     return Heard(number, tuple(kept), tuple(dropped), tuple(_accounts(number, region, attention, stretches, best)))
 
@@ -302,6 +304,11 @@ def _explained(found: Iterable[Segment], stretches: Sequence[Stretch], why: Mapp
             reason = f"{reason}; other hearings differ from it in {stretch.best.risk:.0%} of the words"
         explained.append(replace(segment, reason=reason))
     return tuple(explained)
+
+
+def _unlikely(segment: Segment, rules: ListeningRules) -> tuple[str, ...]:
+    confidence = segment.average_log_probability or 0.0
+    return (f"an average log probability of {confidence:.2f}",) if confidence < rules.unlikely else ()
 
 
 def _other_script(segment: Segment, wanted: Wanted, rules: ListeningRules) -> tuple[str, ...]:

@@ -155,14 +155,16 @@ def test_a_run_that_has_ended_listens_no_more(context: StageContext, monkeypatch
     assert len(calls) == made
 
 
-def test_a_rehearsal_takes_as_much_memory_as_the_job_will(context: StageContext, hear: Hear) -> None:
+def test_a_rehearsal_takes_as_much_memory_and_time_as_the_job_will(context: StageContext, hear: Hear) -> None:
     write_record(context.inputs["regions"], Regions(REGIONS[:1], REGIONS[:1]))
-    rehearsing = replace(context, rehearsal=True)
+    told: list[tuple[float, float]] = []
+    rehearsing = replace(context, rehearsal=True, progress=lambda each: told.append((each.done, each.total)))
     reader = Reader(meeting=threading.Barrier(2))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(asr, "FasterWhisper", reader)
         Asr().run(rehearsing)
     assert reader.heard == [2.0, 2.0]
+    assert told == [(0, 2), (1, 2), (2, 2)], "both count, or the job would seem to take twice as long"
     rehearsed = context.outputs["segments"].read_bytes()
     (context.scratch / "regions.jsonl").unlink()
     assert rehearsed == hear(Reader(at_once=1)).content

@@ -224,10 +224,6 @@ def _hear_all(context: StageContext, recogniser: Recogniser, found: Regions, lan
     if before:
         log.info("%d of %d regions were already heard", before, count)
 
-    def tell(done: int) -> None:
-        at = found.regions[done].start if done < count else found.regions[-1].end if count else 0.0
-        context.progress(Progress(done, count, "regions", at))
-
     def hear(index: int) -> Heard:
         return recogniser.heard(index, found.regions[index], found.speech, language)
 
@@ -235,9 +231,15 @@ def _hear_all(context: StageContext, recogniser: Recogniser, found: Regions, lan
     at_once = recogniser.model.at_once if before < count else 1
     missing = list(range(before, count))
     if context.rehearsal and len(missing) < at_once:
-        missing *= at_once  # the same again at the same time: so much memory will be taken
+        missing *= at_once  # the same again at the same time: so much memory will be taken, and so fast it will be
+    total = before + len(missing)
+
+    def tell(done: int) -> None:
+        at = found.regions[done].start if done < count else found.regions[-1].end if count else 0.0
+        context.progress(Progress(done, total, "regions", at))
+
     tell(before)
-    for index, heard in one_ahead(hear, missing, threads=at_once, ahead=at_once):
+    for done, (index, heard) in enumerate(one_ahead(hear, missing, threads=at_once, ahead=at_once), before + 1):
         if index == len(lines.entries) - 1:
             lines.append(msgspec.json.encode(heard))
-            tell(index + 1)
+        tell(done)
