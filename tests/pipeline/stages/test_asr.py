@@ -35,15 +35,17 @@ class Reader(OneByOne):
     Attributes:
         meeting: where calls wait for each other.
         fails_at: the length of the region that it fails at, in seconds.
+        asked: how many regions it was loaded for.
     """
 
     at_once: int = 2
     meeting: threading.Barrier | None = None
     fails_at: float = 0.0
     heard: list[float] = field(default_factory=list)
+    asked: int = 0
 
     def __call__(self, folder: Path, *, at_once: int, **_: object) -> Reader:
-        assert at_once == asr.AT_ONCE
+        self.asked = at_once
         return self
 
     def hear(self, audio: Array, listening: Listening) -> list[Segment]:
@@ -115,6 +117,20 @@ def test_two_at_a_time_come_out_like_one_after_the_other(context: StageContext, 
     assert together == alone
     assert alone.content.count(b"region") >= len(REGIONS)
     assert alone.progress == [(0, 0.0), (1, 4.0), (2, 9.0), (3, 12.0), (4, 14.5)]
+
+
+@pytest.mark.parametrize(
+    ("regions", "rehearsal", "expected"), [(1, False, 1), (2, False, 2), (4, False, 2), (1, True, 2)]
+)
+def test_all_cores_are_for_a_region_that_is_alone(
+    context: StageContext, regions: int, rehearsal: bool, expected: int
+) -> None:
+    write_record(context.inputs["regions"], Regions(REGIONS[:regions], REGIONS[:regions]))
+    reader = Reader(at_once=1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(asr, "FasterWhisper", reader)
+        Asr().run(replace(context, rehearsal=rehearsal))
+    assert reader.asked == expected
 
 
 def test_when_one_fails_those_before_it_are_kept_and_no_other_begins(context: StageContext, hear: Hear) -> None:

@@ -77,7 +77,10 @@ class Asr:
         heading = json.dumps({"regions": len(found.regions)}).encode()
         with keeping_memory(), ExitStack() as opened, Lines(context.scratch / "regions.jsonl", heading) as lines:
             sounds, ahead = Sounds(context, opened), found_in(context.ahead)
-            recogniser = Recogniser(context, opened, sounds, ahead, at_once=AT_ONCE)
+            to_hear = len(found.regions) - max(0, len(lines.entries) - 1)  # the first entry is the language
+            # A rehearsal has one region, and takes what the job will.
+            at_once = AT_ONCE if context.rehearsal else max(1, min(AT_ONCE, to_hear))
+            recogniser = Recogniser(context, opened, sounds, ahead, at_once=at_once)
             spoken = _language(context, recogniser, found, lines)
             _hear_all(context, recogniser, found, spoken.code, lines)
             write_rows(
