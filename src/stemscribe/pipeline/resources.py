@@ -33,7 +33,7 @@ def trim_memory() -> None:
     """Return to the system what lies free between blocks that are in use.
 
     What one stage has left lying would be counted with the next; and within a stage, holes add up with the length of
-    the film: without this 524 MB at the peak of separating three minutes, and 540 MB of twenty; with it 506 and 510.
+    the film: without this 524 MB at the peak of separating three minutes, and 540 MB of twenty; with it 506 and 508.
     """
     _tell_malloc(trim=True)
 
