@@ -340,7 +340,7 @@ def _fill(ballast: Path) -> None:
         os.close(descriptor)
 
 
-@kind("disk", "no file may grow further (RLIMIT_FSIZE)", each("limit", (300_000, 1_000_000, 4_000_000, 8_000_000)))
+@kind("disk", "no file may grow further (RLIMIT_FSIZE)", each("limit", (300_000, 1_000_000, 4_000_000, 6_000_000)))
 def limited(trial: Trial, limit: int) -> None:
     trial.begin()
     run = trial.run(limits={resource.RLIMIT_FSIZE: limit})
