@@ -49,6 +49,19 @@ def test_nodes_are_named_by_their_scope_unless_they_have_a_name(tmp_path: Path) 
     assert [list(node.output) for node in graph.node] == [[node.name] for node in graph.node]
 
 
+def test_equal_parts_have_names_and_come_in_order(tmp_path: Path) -> None:
+    network = Network()
+    network.scope = "cut"
+    first, second = network.split("x", 2, axis=1)
+    network.add("Sub", second, first, name="y")
+    network.write(tmp_path / "graph.onnx", "parts", {"x": (1, 4)}, [("y", (1, 2))])
+    onnx.checker.check_model(onnx.load(tmp_path / "graph.onnx"), full_check=True)
+    session = onnxruntime.InferenceSession(tmp_path / "graph.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"x": np.array([[1, 2, 30, 50]], np.float32)})
+    assert found.tolist() == [[29, 48]]
+    assert (first, second) == ("cut/Split0.0", "cut/Split0.1")
+
+
 def test_numbers_are_in_single_precision_and_counts_are_not(tmp_path: Path) -> None:
     half, row, shape = (numpy_helper.to_array(each) for each in write(tmp_path / "graph.onnx").graph.initializer)
     assert (half.dtype, half.shape, half) == (np.float32, (1,), 0.5)

@@ -11,6 +11,7 @@ result is the same but for rounding (92 dB SNR against the exported graph):
   of the narrow tensor before (16 times smaller) and the matrix in between: with `y = W h + b`, and `m` what becomes of
   the mean of `h`, the variance of `y` is that of `m` over the channels, plus `trace(W Cov(h) Wᵀ)` by their number.
   Norm, scale and shift then are part of that matrix, given the deviation and the mean as two more channels.
+- The decoder's large kernels, across bins and along frames, take half of the multiplications (`winograd.py`).
 - Layer scales and the scale of attention are part of the matrices beside them; what transposed convolutions have too
   much is never computed; tokens stay in the order in which they lie in memory, because attention does not ask for it.
 - Each stem has outputs of its own, so that a runtime computes only what is asked for.
@@ -30,6 +31,7 @@ import numpy.typing as npt
 from stemscribe.arrays import Array
 from stemscribe.models.convert.network import Network
 from stemscribe.models.convert.weights import Tensor
+from stemscribe.models.convert.winograd import combined_rows, convolved_rows, in_order
 
 SOURCES = ("drums", "bass", "other", "vocals")
 MIX, SPECTROGRAM = "mix", "spectrogram"  # the inputs
@@ -156,7 +158,8 @@ class _HTDemucs:
         for number, (skip, level) in enumerate(zip(left[::-1], levels[::-1], strict=True)):
             part = self._net.scope = f"{name}.{number}"
             x = self._net.add("Add", x, skip)
-            x = self._gated(x, self._weight(f"{part}.rewrite.weight"), self._weight(f"{part}.rewrite.bias"))
+            kernel, bias = self._weight(f"{part}.rewrite.weight"), self._weight(f"{part}.rewrite.bias")
+            x = self._gated(x, kernel, bias) if level.bins == 1 else self._gated_in_tiles(x, kernel, bias, level.bins)
             x = self._residual(f"{part}.dconv", x, level)
             self._net.scope = part
             if number < DEPTH - 1:
@@ -415,6 +418,17 @@ class _HTDemucs:
             for part in (slice(half), slice(half, None))
         ]
         return self._net.add("Mul", parts[0], self._net.add("Sigmoid", parts[1]))
+
+    def _gated_in_tiles(self, x: str, kernel: Array, bias: Array, bins: int) -> str:
+        """The same over a kernel of 3x3, four bins at a time."""
+        half, combined = len(bias) // 2, combined_rows(self._net, x, kernel.shape[1])
+        passed, gates = (
+            convolved_rows(self._net, combined, kernel[part], bias[part]) for part in (slice(half), slice(half, None))
+        )
+        tiled = [
+            self._net.add("Mul", one, self._net.add("Sigmoid", gate)) for one, gate in zip(passed, gates, strict=True)
+        ]
+        return in_order(self._net, tiled, bins)
 
     def _gelu(self, x: str) -> str:
         """Spelled as PyTorch's exporter does, which every runtime knows to be one function."""

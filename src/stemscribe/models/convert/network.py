@@ -40,6 +40,15 @@ class Network:
         self._nodes.append(helper.make_node(kind, list(inputs), [name], name, **attributes))
         return name
 
+    def split(self, x: str, parts: int, *, axis: int) -> list[str]:
+        """Cut a tensor into equal parts along an axis."""
+        from onnx import helper
+
+        name = f"{self.scope}/Split{len(self._nodes)}"
+        outputs = [f"{name}.{part}" for part in range(parts)]
+        self._nodes.append(helper.make_node("Split", [x], outputs, name, axis=axis))
+        return outputs
+
     def constant(self, value: Array | float) -> str:
         """Numbers in single precision."""
         return self._stored(np.ascontiguousarray(value, "<f4"))
