@@ -177,12 +177,28 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class Edge:
+    """How well a window is separated near its ends.
+
+    Attributes:
+        start: how far from the nearer end, in seconds.
+        end: up to how far.
+        error_db: the power of what is wrong there, against that of the same sound in the middle of other windows.
+    """
+
+    start: float
+    end: float
+    error_db: float
+
+
+@dataclass(frozen=True)
 class Overlap:
-    """`benchmarks.overlap`: the same mixtures with more and with less overlap."""
+    """`benchmarks.overlap`: the same mixtures with more and with less overlap, and what overlap is for."""
 
     conditions: Conditions
     mixtures: int
     rows: tuple[Quality, ...]
+    edges: tuple[Edge, ...] = ()
 
 
 @dataclass(frozen=True)

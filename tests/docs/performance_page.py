@@ -95,6 +95,13 @@ goes with the number of windows.
 | | overlap, % | windows | SI-SDR | SDR |
 | --- | ---: | ---: | ---: | ---: |
 """
+EDGES_HEADING = """
+What overlap is for: near the ends of a window HTDemucs hears less of what is around. How much more is wrong there than
+where the same sound lies in the middle of another window:
+
+| from the end | more is wrong by |
+| --- | ---: |
+"""
 SHARES_HEADING = """
 ## Where the time goes
 
@@ -195,6 +202,10 @@ def _overlap(part: Overlap) -> Iterator[str]:
     for row in part.rows:
         name, share = f"{row.model}, `{row.quality}`", 100 * row.overlap
         yield f"| {name} | {share:.0f} | {row.windows} | {row.si_sdr:.2f} | {row.sdr:.2f} |\n"
+    if part.edges:
+        yield EDGES_HEADING
+    for edge in part.edges:
+        yield f"| {edge.start:.1f} to {edge.end:.1f} s | {edge.error_db:.1f} dB |\n"
 
 
 def _shares(part: Shares) -> Iterator[str]:

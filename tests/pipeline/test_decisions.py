@@ -62,9 +62,9 @@ def separated(folder: JobFolder, catalog: Catalog, **used: Any) -> None:
     ("workflow", "options", "expected"),
     [
         ("separate", {}, "exact"),
-        ("transcribe", {}, "balanced"),
-        ("translate", {}, "balanced"),
-        ("subtitle", {}, "balanced"),
+        ("transcribe", {}, "fast"),
+        ("translate", {}, "fast"),
+        ("subtitle", {}, "fast"),
         ("transcribe", {"stems": "four"}, "exact"),
         ("transcribe", {"quality": "exact"}, "exact"),
         ("separate", {"quality": "fast"}, "fast"),
@@ -77,13 +77,13 @@ def test_stems_that_are_asked_for_are_those_of_demucs(
 
 
 @pytest.mark.parametrize("workflow", ["separate", "transcribe"])
-@pytest.mark.parametrize("there", [("exact",), ("balanced",), ("balanced", "exact"), ("exact", "fast")])
+@pytest.mark.parametrize("there", [("exact",), ("balanced",), ("fast",), ("fast", "balanced"), ("fast", "exact")])
 def test_stems_that_are_there_need_not_be_separated_again(
     tmp_path: Path, catalog: Catalog, workflow: str, there: tuple[str, ...]
 ) -> None:
     for each in there:
         separated(job(tmp_path), catalog, quality=each)
-    assert quality(job(tmp_path, workflow), catalog) == ("exact" if "exact" in there else "balanced")
+    assert quality(job(tmp_path, workflow), catalog) == there[-1]  # the best
 
 
 @pytest.mark.parametrize(
@@ -93,19 +93,18 @@ def test_stems_that_are_there_need_not_be_separated_again(
         ({"audio_track": "1"}, {}),
         ({}, {"gate": "off"}),
         ({}, {"separation_model": "spleeter"}),
-        ({}, {"quality": "fast"}),
     ],
 )
 def test_stems_of_something_else_do_not_count(
     tmp_path: Path, catalog: Catalog, of_theirs: dict[str, Any], used: dict[str, Any]
 ) -> None:
     separated(job(tmp_path, "separate", **of_theirs), catalog, **used)
-    assert quality(job(tmp_path), catalog) == "balanced"
+    assert quality(job(tmp_path), catalog) == "fast"
 
 
 def test_stems_that_may_not_be_taken_do_not_count(tmp_path: Path, catalog: Catalog) -> None:
     separated(job(tmp_path), catalog)
-    assert quality(job(tmp_path, "separate"), catalog) == "balanced"
+    assert quality(job(tmp_path, "separate"), catalog) == "fast"
     assert quality(job(tmp_path, "separate"), catalog, reuse=False) == "exact"
 
 
@@ -140,7 +139,7 @@ def test_a_broken_job_beside_it_does_not_matter(tmp_path: Path, catalog: Catalog
     broken = job(tmp_path, "separate")
     separated(broken, catalog)
     (broken.path / "manifest.json").write_text('{"job": 3}')
-    assert quality(job(tmp_path), catalog) == "balanced"
+    assert quality(job(tmp_path), catalog) == "fast"
 
 
 def test_what_was_decided_stays_decided(tmp_path: Path, catalog: Catalog) -> None:

@@ -159,7 +159,7 @@ def stem_options() -> tuple[Callable[[Function], Function], ...]:
             default="auto",
             show_default=True,
             help="How much windows overlap; exact: as in Demucs; auto: as in stems that are there already, else exact,"
-            " or balanced for a transcript.",
+            " or fast for a transcript.",
         ),
         click.option(
             "--device", type=click.Choice(["auto", "cpu", "cuda", "mps", "coreml"]), default="auto", show_default=True

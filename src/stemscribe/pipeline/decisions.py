@@ -15,6 +15,7 @@ from stemscribe.pipeline.engines import choose_engine
 from stemscribe.pipeline.receipt import dependencies
 from stemscribe.pipeline.reuse import are_there, results_of_others
 from stemscribe.pipeline.workflows import Workflow
+from stemscribe.separation.stream import OVERLAPS
 
 SEPARATION = "source_separation"
 
@@ -65,12 +66,11 @@ def _quality(
     """That of stems that are there already; else Demucs' own where stems are asked for, and what recognition needs
     where they are not.
     """
-    both: tuple[Quality, ...] = ("exact", "balanced")
-    for quality in both:
+    for quality in OVERLAPS:
         if reuse and _is_separated(folder, _in_quality(job, quality), workflow, catalog, environments):
             return quality
     stems_are_wanted = not workflow.makes("transcript") or job.options.stems != "two"
-    return "exact" if stems_are_wanted else "balanced"
+    return "exact" if stems_are_wanted else "fast"
 
 
 def _in_quality(job: Job, quality: Quality) -> Job:
