@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from stemscribe.separation.gate import (
     Evidence,
     GateRules,
+    MixEvidence,
     Treated,
     Treatment,
     in_runs,
+    open_questions,
     out_of_runs,
     treatments,
 )
@@ -171,6 +173,38 @@ def test_other_rules_decide_otherwise() -> None:
     assert treatments(PLAN, RATE, film)[3] == "silent"
 
 
+def open_in(film: Evidence, plan: WindowPlan = PLAN) -> np.ndarray:
+    return open_questions(plan, RATE, MixEvidence(HOP, film.mix_speech, film.mix_db))
+
+
+def test_who_speaks_over_something_needs_no_other_witness() -> None:
+    """Windows 1, 2, 3 and 5 have speech, and pauses with music; in window 4 somebody speaks without a pause."""
+    is_open = open_in(heard((12.0, 17.0, OVER_MUSIC), (19.0, 32.0, OVER_MUSIC)))
+    seconds = np.arange(len(is_open)) * HOP
+    around = RULES.margin + RULES.loud_for
+    assert not is_open[(seconds > 8.0 + around) & (seconds < 24.0 - around)].any()
+    assert is_open[(seconds < 8.0) | ((seconds > 24.0) & (seconds < 32.0)) | (seconds > 36.0)].all()
+
+
+@pytest.mark.parametrize(
+    "film",
+    [
+        heard(),
+        heard(**SILENCE),
+        spoken(in_pauses=-80.0),  # it may be passed
+        spoken(in_pauses=-47.0),  # music that the rough vocals may have taken away: 27 dB below the voice
+        heard((0.0, 60.0, {"mix_speech": 0.45})),  # nobody is certain
+        heard((0.0, 60.0, OVER_MUSIC)),  # there is no pause to tell what goes on beside it
+    ],
+)
+def test_elsewhere_the_question_is_open(film: Evidence) -> None:
+    assert open_in(film).all()
+
+
+def test_music_in_the_pauses_settles_it() -> None:
+    assert not open_in(spoken(in_pauses=-43.0)).all()
+
+
 SPANS = st.lists(st.tuples(st.floats(0.0, 58.0), st.floats(0.1, 5.0), st.sampled_from([OVER_MUSIC, ALONE])), max_size=4)
 PLANS = st.builds(
     lambda total, window, share: WindowPlan(total, window, int(window * share)),
@@ -198,6 +232,35 @@ def test_near_a_voice_there_are_only_windows_that_have_it(
         begins = np.arange(len(near)) * HOP * RATE
         touched = near[(begins < window.stop) & (begins + HOP * RATE > window.start + 1e-6)]
         assert (treatment == "silent") == (not touched.any())
+
+
+FOUND = st.fixed_dictionaries(
+    {
+        "mix_speech": st.sampled_from([0.05, 0.4, 0.9]),
+        "vocals_speech": st.sampled_from([0.05, 0.9]),
+        "mix_db": st.sampled_from([-20.0, -35.0, -60.0]),
+        "vocals_db": st.sampled_from([-25.0, -70.0]),
+        "others_db": st.sampled_from([-20.0, -60.0]),
+    }
+)
+
+
+@given(
+    spans=st.lists(st.tuples(st.floats(0.0, 58.0), st.floats(0.1, 12.0), FOUND), max_size=12),
+    plan=PLANS,
+)
+def test_where_no_question_is_open_the_rest_of_the_evidence_changes_nothing(
+    spans: Sequence[tuple[float, float, dict[str, float]]], plan: WindowPlan
+) -> None:
+    film = heard(*[(start, min(start + length, 60.0), what) for start, length, what in spans])
+    is_open = open_in(film, plan)
+    without = replace(
+        film,
+        vocals_speech=np.where(is_open, film.vocals_speech, 0),
+        vocals_db=np.where(is_open, film.vocals_db, -100),
+        others_db=np.where(is_open, film.others_db, film.mix_db),
+    )
+    assert treated(without, plan) == treated(film, plan)
 
 
 @given(st.lists(st.sampled_from(["separated", "silent", "passed"]), max_size=40))

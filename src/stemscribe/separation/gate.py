@@ -7,7 +7,7 @@ without a gate. Where treatments meet, windows overlap as ever, and one fades in
 
 The evidence comes hop by hop: what a speech detector hears in the mix and in the vocals of a rough separation, and how
 loud these vocals are. When in doubt there is a voice: what is separated for nothing costs seconds, and a line that is
-lost is lost.
+lost is lost. Where the mix alone tells that somebody speaks over something else, no rough separation is needed.
 """
 
 from __future__ import annotations
@@ -86,6 +86,15 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class MixEvidence:
+    """The part of the evidence that needs no rough separation, `[hops]` each."""
+
+    hop: Seconds
+    mix_speech: Array
+    mix_db: Array
+
+
+@dataclass(frozen=True)
 class Treated:
     """Windows in a row that were treated alike.
 
@@ -115,16 +124,43 @@ def treatments(
         evidence: of the whole film; what it does not reach counts as silence.
         rules: what counts as a voice.
     """
-    voices = _near(_voices(evidence, rules), round(rules.margin / evidence.hop))
+    heard = MixEvidence(evidence.hop, evidence.mix_speech, evidence.mix_db)
+    certain = _certain(heard, rules)
+    voices = _near(_voices(evidence, certain, rules), round(rules.margin / evidence.hop))
 
     def treatment(window: Window) -> Treatment:
-        first = int(to_seconds(window.start, sample_rate) / evidence.hop)
-        span = slice(first, int(np.ceil(to_seconds(window.stop, sample_rate) / evidence.hop)))
+        span = _hops(window, sample_rate, evidence.hop)
         if not voices[span].any():
             return "silent"
+        if _is_voice_over_something(heard, certain, span, rules):
+            return "separated"
         return "passed" if _is_voice_alone(evidence, span, rules) else "separated"
 
     return [treatment(window) for window in plan]
+
+
+def open_questions(plan: WindowPlan, sample_rate: int, heard: MixEvidence, rules: GateRules = GateRules()) -> Mask:
+    """Where the rest of the evidence is needed to know how windows are to be treated, `[hops]`.
+
+    Args:
+        plan: the windows.
+        sample_rate: in Hz.
+        heard: what is known beforehand, of the whole film.
+        rules: what counts as a voice.
+    """
+    certain, around = _certain(heard, rules), round((rules.margin + rules.loud_for) / heard.hop)
+    is_open = np.zeros(len(certain), np.bool_)
+    for window in plan:
+        span = _hops(window, sample_rate, heard.hop)
+        if not _is_voice_over_something(heard, certain, span, rules):
+            is_open[max(0, span.start - around) : span.stop + around] = True
+    return is_open
+
+
+def _hops(window: Window, sample_rate: int, hop: Seconds) -> slice:
+    """The hops that a window touches."""
+    first = int(to_seconds(window.start, sample_rate) / hop)
+    return slice(first, int(np.ceil(to_seconds(window.stop, sample_rate) / hop)))
 
 
 def in_runs(plan: WindowPlan, sample_rate: int, treated: Sequence[Treatment]) -> Iterator[Treated]:
@@ -140,13 +176,17 @@ def out_of_runs(runs: Sequence[Treated]) -> list[Treatment]:
     return [run.treatment for run in runs for _ in range(run.windows)]
 
 
-def _voices(evidence: Evidence, rules: GateRules) -> Mask:
+def _certain(heard: MixEvidence, rules: GateRules) -> Mask:
+    """Where there is a voice by the mix alone."""
+    return _lasting(heard.mix_speech >= rules.certain, round(rules.certain_for / heard.hop))
+
+
+def _voices(evidence: Evidence, certain: Mask, rules: GateRules) -> Mask:
     """Where there is a voice, or may be one."""
     mix, vocals = evidence.mix_db, evidence.vocals_db
     is_there = vocals > rules.floor_db
     audible = is_there & (vocals > mix - rules.audible_db)
     speech = (evidence.mix_speech >= rules.in_mix) | (evidence.vocals_speech >= rules.in_vocals)
-    certain = _lasting(evidence.mix_speech >= rules.certain, round(rules.certain_for / evidence.hop))
     loud = _lasting(is_there & (vocals > mix - rules.loud_db), round(rules.loud_for / evidence.hop))
     voices: Mask = (speech & audible) | certain | loud
     return voices
@@ -169,6 +209,15 @@ def _near(mask: Mask, hops: int) -> Mask:
     np.add.at(changes, np.minimum(found + hops + 1, len(mask)), -1)
     near: Mask = np.cumsum(changes[:-1]) > 0
     return near
+
+
+def _is_voice_over_something(heard: MixEvidence, certain: Mask, span: slice, rules: GateRules) -> bool:
+    """Whether the mix alone tells that a span holds a voice and something else: its pauses are too loud."""
+    speech, mix = heard.mix_speech[span], heard.mix_db[span]
+    pauses = speech < rules.in_mix
+    if not certain[span].any() or not pauses.any():
+        return False
+    return float(np.median(mix[pauses])) > _power_db(mix[speech >= rules.certain]) - rules.others_db
 
 
 def _is_voice_alone(evidence: Evidence, span: slice, rules: GateRules) -> bool:

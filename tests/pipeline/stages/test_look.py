@@ -17,6 +17,7 @@ from stemscribe.pipeline.stage import Progress, StageContext
 from stemscribe.pipeline.stages import look as look_module
 from stemscribe.pipeline.stages.look import DETECTOR, ROUGH, is_gated, look
 from stemscribe.separation.gate import Evidence
+from stemscribe.separation.windows import WindowPlan
 from stemscribe.speech.activity import HOP, level_db
 
 RATE = 44100
@@ -77,7 +78,8 @@ def looked(tmp_path: Path, context: StageContext) -> Callable[..., Evidence]:
     def looked(sound: Array, **changes: object) -> Evidence:
         soundfile.write(tmp_path / "mix.wav", sound.T, RATE, subtype="FLOAT")
         with AudioSource(tmp_path / "mix.wav") as mix:
-            return look(replace(context, **changes), mix)  # type: ignore[arg-type]
+            plan = WindowPlan(mix.frames, 4 * RATE, RATE)
+            return look(replace(context, **changes), mix, plan)  # type: ignore[arg-type]
 
     return looked
 
@@ -173,3 +175,28 @@ def test_a_film_of_next_to_nothing_is_no_exception(
 )
 def test_only_vocals_of_the_large_models_are_gated(options: Options, gated: bool) -> None:
     assert is_gated(options) == gated
+
+
+def spoken_over_music(seconds: int) -> Array:
+    """What the detector takes for speech with a pause in every second, over noise 14 dB below it."""
+    sound = one_sided(seconds * RATE)
+    level = np.where(np.arange(sound.shape[1]) % RATE < RATE // 2, 8.0, 1.6).astype(np.float32)
+    return sound * level
+
+
+def test_where_the_mix_tells_enough_nobody_looks(looked: Callable[..., Evidence], rough: FakeSeparator) -> None:
+    """In twenty seconds of speech over noise; but in the ten of silence before them."""
+    sound = np.concatenate([np.zeros((2, 10 * RATE), np.float32), spoken_over_music(20)], axis=1)
+    found = looked(sound)
+    assert rough.windows == 6  # of 15: the silence, and 1.7 s more
+    seconds = np.arange(len(found.mix_db)) * HOP
+    unseen = seconds > 15
+    assert found.vocals_speech[unseen].max() == 0
+    np.testing.assert_allclose(found.others_db[unseen][:-1], found.mix_db[unseen][:-1], atol=0.05)
+
+
+def test_a_rehearsal_looks_everywhere(looked: Callable[..., Evidence], rough: FakeSeparator) -> None:
+    looked(spoken_over_music(8), rehearsal=True)
+    assert rough.windows == 4
+    looked(spoken_over_music(6), rehearsal=False)
+    assert rough.windows == 4

@@ -22,6 +22,7 @@ from stemscribe.pipeline.stages.source_separation import SeparationRecord, Sourc
 from stemscribe.records import read_record, write_record
 from stemscribe.separation import finish
 from stemscribe.separation.gate import Evidence, Treated
+from stemscribe.separation.windows import WindowPlan
 
 Usage = namedtuple("Usage", "total used free")
 UNGATED = Options(gate="off")
@@ -234,7 +235,8 @@ class Look:
     finds: Evidence
     times: int = 0
 
-    def __call__(self, context: StageContext, mix: AudioSource) -> Evidence:
+    def __call__(self, context: StageContext, mix: AudioSource, plan: WindowPlan) -> Evidence:
+        assert plan.total_frames == mix.frames
         self.times += 1
         return self.finds
 

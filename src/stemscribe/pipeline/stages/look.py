@@ -1,7 +1,7 @@
 """The cheap look at a film that tells where the separation model is needed: what a rough separation leaves to be heard.
 
-It costs a twentieth of what the model does. Once it is complete it is kept beside the journal, so that a run that is
-resumed decides as the first one did.
+It costs a twentieth of what the model does, and is not taken where the mix alone tells enough. Once it is complete it
+is kept beside the journal, so that a run that is resumed decides as the first one did.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stemscribe.pipeline.stage import Progress, StageContext
 from stemscribe.records import replacing
 from stemscribe.separation.base import Separator
 from stemscribe.separation.engines.spleeter_onnx import SpleeterOnnx
-from stemscribe.separation.gate import Evidence
+from stemscribe.separation.gate import Evidence, Mask, MixEvidence, open_questions
 from stemscribe.separation.windows import Window, WindowPlan
 from stemscribe.speech.activity import HOP, SAMPLE_RATE, SpeechDetector
 from stemscribe.timebase import to_seconds
@@ -38,18 +38,19 @@ def is_gated(options: Options) -> bool:
     return options.gate == "auto" and options.stems == "two" and options.separation_model != ROUGH
 
 
-def look(context: StageContext, mix: AudioSource) -> Evidence:
+def look(context: StageContext, mix: AudioSource, plan: WindowPlan) -> Evidence:
     """What there is to decide by; what was found by an earlier run of the job is not looked for again.
 
     Args:
-        context: of a stage that asks for the models.
+        context: of a stage that asks for the models; in a rehearsal, they look everywhere.
         mix: the film's sound at its own level.
+        plan: the windows that are to be decided about.
 
     Raises:
         StorageError: the disk is full or cannot be written.
     """
     rough = SpleeterOnnx(context.models[ROUGH], stems=("vocals",), device="cpu", threads=context.options.threads)
-    key = f"{mix.frames} {rough.window_frames} {rough.runtime}"
+    key = f"{plan} {rough.window_frames} {rough.runtime}"
     kept = context.scratch / f"look-{hashlib.sha256(key.encode()).hexdigest()[:8]}.npy"
     if not kept.exists():
         started = time.monotonic()
@@ -59,7 +60,8 @@ def look(context: StageContext, mix: AudioSource) -> Evidence:
             done = min(to_seconds(frames, mix.sample_rate), film)
             context.progress(Progress(done, film, "s", done))
 
-        facts = _found(mix, rough, lambda: SpeechDetector(context.models[DETECTOR]), seen)
+        asked = None if context.rehearsal else plan
+        facts = _found(mix, rough, lambda: SpeechDetector(context.models[DETECTOR]), asked, seen)
         with replacing(kept) as temporary, temporary.open("wb") as file:
             np.save(file, facts)
         log.info("looked for voices in %.1f s in %.1f s with %s", film, time.monotonic() - started, rough.runtime)
@@ -67,12 +69,19 @@ def look(context: StageContext, mix: AudioSource) -> Evidence:
 
 
 def _found(
-    mix: AudioSource, rough: Separator, detector: Callable[[], SpeechDetector], seen: Callable[[int], None]
+    mix: AudioSource,
+    rough: Separator,
+    detector: Callable[[], SpeechDetector],
+    plan: WindowPlan | None,
+    seen: Callable[[int], None],
 ) -> Array:
-    """All facts of each hop, `[facts, hops]`."""
+    """All facts of each hop, `[facts, hops]`; without a plan, nothing is left to the mix alone."""
     seen(0)
     mix_speech, (mix_db,) = _heard(detector(), mix.mono_blocks(SAMPLE_RATE), 1)
-    vocals_speech, (vocals_db, others_db) = _heard(detector(), _parts(mix, rough, seen), 2)
+    is_open = np.ones(len(mix_db), np.bool_)
+    if plan is not None:
+        is_open = open_questions(plan, mix.sample_rate, MixEvidence(HOP, mix_speech, mix_db))
+    vocals_speech, (vocals_db, others_db) = _heard(detector(), _parts(mix, rough, is_open, seen), 2)
     facts = (mix_speech, vocals_speech, mix_db, vocals_db, others_db)
     hops = min(len(fact) for fact in facts)
     return np.stack([fact[:hops] for fact in facts])
@@ -85,15 +94,18 @@ def _heard(detector: SpeechDetector, blocks: Iterator[Array], channels: int) -> 
     return np.concatenate(speech), np.concatenate(levels, axis=-1)
 
 
-def _parts(mix: AudioSource, rough: Separator, seen: Callable[[int], None]) -> Iterator[Array]:
-    """The rough vocals and everything else, both mono at 16 kHz, `[2, frames]`."""
+def _parts(mix: AudioSource, rough: Separator, is_open: Mask, seen: Callable[[int], None]) -> Iterator[Array]:
+    """The rough vocals and everything else, both mono at 16 kHz, `[2, frames]`; where no question is open, all of the
+    mix is everything else.
+    """
     resampler = Resampler(mix.sample_rate, SAMPLE_RATE, 2)
     windows = WindowPlan(mix.frames, rough.window_frames, 0)
     blocks = ((window, mix.read(window.start, window.start + rough.window_frames)) for window in windows)
 
     def separated(window_and_block: tuple[Window, Array]) -> Array:
         window, block = window_and_block
-        vocals = rough.separate(block)[0]
+        first, stop = (int(to_seconds(frame, mix.sample_rate) / HOP) for frame in (window.start, window.stop))
+        vocals = rough.separate(block)[0] if is_open[first : stop + 1].any() else np.zeros_like(block)
         return np.concatenate([to_mono(vocals), to_mono(block - vocals)])[:, : window.frames]
 
     for (window, _), parts in one_ahead(separated, blocks, threads=2):

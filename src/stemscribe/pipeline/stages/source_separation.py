@@ -95,7 +95,7 @@ class SourceSeparation:
     """Separates the voices from everything else with Demucs, window by window."""
 
     name = "source_separation"
-    version = 2
+    version = 3
     depends_on = (
         "engine",
         "separation_model",
@@ -263,7 +263,7 @@ def _treated(context: StageContext, separator: Separator, mix: AudioSource, info
     if not is_gated(context.options) or not info.frames:
         return ()
     plan = plan_for(separator, info.frames, _overlap(context.options))
-    treated: list[Treatment] = treatments(plan, info.sample_rate, look(context, mix))
+    treated: list[Treatment] = treatments(plan, info.sample_rate, look(context, mix, plan))
     if context.rehearsal:
         treated = ["separated"] * len(plan)
     counts = Counter(treated)
