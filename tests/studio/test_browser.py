@@ -347,6 +347,24 @@ def test_raw_requests_do_not_get_out_of_the_folder(studio: Studio, job: str) -> 
         connection.close()
 
 
+def check_film(page: Any) -> None:
+    """The film itself plays in step with its sound, with the text as subtitles, also when that is mended."""
+    until(page, "document.querySelector('#film').videoWidth > 0 && !document.querySelector('#film').hidden")
+    subtitles = "[...document.querySelector('#film').textTracks[0].cues].map(cue => cue.text).join(' ')"
+    until(page, f"/your country/i.test({subtitles})")
+    page.get_by_role("button", name="Play", exact=True).click()
+    until(page, "document.querySelector('#film').currentTime > 1")
+    until(page, "document.querySelector('#film').textTracks[0].mode === 'showing'")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    apart = "Math.abs(document.querySelector('#film').currentTime - document.querySelector('audio').currentTime)"
+    until(page, f"{apart} < 0.3 && document.querySelector('#film').paused")
+    row = page.locator("#segments li").first
+    row.get_by_role("button", name="Edit").click()
+    row.get_by_label("Text").fill("Mended by hand.")
+    row.get_by_role("button", name="Save").click()
+    until(page, f"/Mended by hand/.test({subtitles})")
+
+
 @pytest.mark.slow
 @pytest.mark.models
 def test_a_job_is_made_watched_and_heard(
@@ -370,4 +388,5 @@ def test_a_job_is_made_watched_and_heard(
         assert "Stage source_separation: INTERRUPTED" in page.locator("#log").inner_text()
         page.get_by_role("link", name="Transcript", exact=True).click()
         page.locator(".words", has_text=re.compile("your country", re.IGNORECASE)).first.wait_for()
+        check_film(page)
         page.goto("about:blank")  # before the studio closes: nothing is to be asked of it then

@@ -9,7 +9,16 @@ const UNSURE = 0.5; // a word of which the recogniser is less sure than that is 
 const ADDED = 2; // seconds that a new segment lasts before anybody says otherwise
 const rows = byId("segments");
 
-const state = { text: null, sound: null, player: null, words: [], now: -1, undone: [], saved: Promise.resolve() };
+const state = {
+  text: null,
+  sound: null,
+  player: null,
+  cues: null,
+  words: [],
+  now: -1,
+  undone: [],
+  saved: Promise.resolve(),
+};
 
 const loaded = await attempt(() => Promise.all([ask(`/jobs/${job}/transcript`), ask(`/jobs/${job}/sound`)]));
 if (loaded) {
@@ -111,6 +120,7 @@ function showText() {
   byId("undo").disabled = state.text.changes === 0;
   byId("redo").disabled = state.undone.length === 0;
   filter();
+  showCues();
 }
 
 /** Whether the middle of a gap is in a segment: then somebody has written down what is said there. */
@@ -386,6 +396,16 @@ function exports() {
   show();
 }
 
+/** The text as it is now, as subtitles of the film. */
+function showCues() {
+  for (const cue of [...(state.cues?.cues ?? [])]) {
+    state.cues.removeCue(cue);
+  }
+  for (const { segment } of state.cues ? state.text.segments : []) {
+    state.cues.addCue(new VTTCue(Math.max(0, segment.start), Math.max(0, segment.end), segment.text.trim()));
+  }
+}
+
 /** The film itself, where the browser can play it; its sound is ours. */
 function film() {
   const video = byId("film");
@@ -396,11 +416,9 @@ function film() {
       return;
     }
     video.hidden = false;
-    const track = video.addTextTrack("subtitles", "transcript", state.text.language);
-    track.mode = "showing";
-    for (const { segment } of state.text.segments) {
-      track.addCue(new VTTCue(Math.max(0, segment.start), Math.max(0, segment.end), segment.text.trim()));
-    }
+    state.cues = video.addTextTrack("subtitles", "transcript", state.text.language);
+    state.cues.mode = "showing";
+    showCues();
     const { player } = state;
     video.addEventListener("click", () => attempt(() => player.toggle()));
     const step = () => {
