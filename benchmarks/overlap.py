@@ -32,7 +32,7 @@ HTDEMUCS = "htdemucs-onnx"
 ENGINES = {HTDEMUCS: tuple(OVERLAPS), "spleeter": ("exact",)}
 BLOCK = RATE // 10  # what is compared
 APART = 13  # blocks from one window to the next
-DISTANCES = (0, 1, 2, 4, 8, 15, 39)  # from the nearer end of a window, in blocks; beyond the last but one is the middle
+DISTANCES = (0, 1, 2, 4, 8, 15)  # from the nearer end of a window, in blocks; beyond the last is the middle
 
 
 def vocals_of(mix: Array, separator: Separator, overlap: float, place: Path) -> tuple[Array, int]:
@@ -64,9 +64,9 @@ def edges(mixtures: list[Path], separator: Separator) -> tuple[Edge, ...]:
     errors, expected = np.zeros(DISTANCES[-1]), np.zeros(DISTANCES[-1])
     for folder in mixtures:
         for block in _errors(decoded(folder / "mixture.flac"), decoded(folder / "speech.flac"), separator):
-            middle = [error for distance, error in block if distance >= DISTANCES[-2]]
-            if len(middle) > 1:
-                for distance, error in block:
+            middle = [error for distance, error in block if distance >= DISTANCES[-1]]
+            for distance, error in block if middle else ():
+                if distance < DISTANCES[-1]:
                     errors[distance] += error
                     expected[distance] += np.mean(middle)
     return tuple(
@@ -87,7 +87,7 @@ def _errors(mix: Array, speech: Array, separator: Separator) -> list[list[tuple[
     level = Normalisation(float(mono.mean()), float(mono.std(ddof=1)))
     blocks, each = mix.shape[1] // BLOCK, separator.window_frames // BLOCK
     found: list[list[tuple[int, float]]] = [[] for _ in range(blocks)]
-    for first in range(0, blocks - each, APART):
+    for first in range(0, blocks - each + 1, APART):
         span = slice(first * BLOCK, first * BLOCK + separator.window_frames)
         vocals = level.undo(separator.separate(level.apply(mix[:, span])))[0]
         wrong = np.square(vocals - speech[:, span]).sum(axis=0)[: each * BLOCK].reshape(each, BLOCK).sum(axis=1)

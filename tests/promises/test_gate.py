@@ -56,11 +56,11 @@ def stems(job: Path) -> dict[str, np.ndarray]:
 
 
 def frames_of(record: dict[str, Any], *wanted: str) -> np.ndarray:
-    """The frames all of whose windows were treated so."""
+    """The frames all of whose windows were treated so; times are recorded to the millisecond."""
     mask, rate = np.ones(record["frames"], bool), record["sample_rate"]
     for run in record["gate"]:
         if run["treatment"] not in wanted:
-            mask[round(run["start"] * rate) : round(run["end"] * rate)] = False
+            mask[max(0, round((run["start"] - 0.001) * rate)) : round((run["end"] + 0.001) * rate)] = False
     return mask
 
 

@@ -29,11 +29,11 @@ JOB = ("run", "--no-cache", "-s", "en", "--engine", "onnx", "--device", "cpu")
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory: pytest.TempPathFactory, clip: Path) -> Path:
-    """The clip four times, with pauses in which a region may end."""
+    """The clip three times, with pauses in which a region may end."""
     sound = np.concatenate(list(TrackDecoder(clip, 0, RATE).blocks()), axis=1)[:2]
     pause = np.zeros((2, 3 * RATE), np.float32)
     path = tmp_path_factory.mktemp("film") / "film.wav"
-    return write_film(path, [(np.concatenate([sound, pause] * 4, axis=1), "eng")], rate=RATE)
+    return write_film(path, [(np.concatenate([sound, pause] * 3, axis=1), "eng")], rate=RATE)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_killed_with_it_and_resumed_without_it_ends_the_same(
     process = workplace.start("run", "--no-cache", "-j", job, "--live", "--json")
     found = None
     for event in events(process):
-        if (progress(event, "source_separation") or 0) >= 7:
+        if (progress(event, "source_separation") or 0) >= 6:
             found = companion_of(process)
             process.kill()
             break
@@ -158,7 +158,7 @@ def test_killed_without_it_and_resumed_with_it_and_its_companion_killed_ends_the
     killed: list[int] = []
 
     def kill(event: dict[str, Any], folder: Path) -> None:
-        if (progress(event, "source_separation") or 0) >= 8 and not killed:
+        if (progress(event, "source_separation") or 0) >= 6 and not killed:
             companion = companion_of(process)
             assert companion is not None
             companion.kill()

@@ -127,7 +127,7 @@ def test_all_lines_of_a_trailer_and_nothing_invented(workplace: Workplace, corpu
 
 def test_hindi_runs_through_and_is_valid_utf_8(workplace: Workplace, corpus: Path) -> None:
     film = min((corpus / "speech" / "hi").glob("*.flac"), key=lambda path: path.stat().st_size)
-    done = workplace.run("run", "--media", film, "-s", "hi", "--new")
+    done = workplace.run("run", "--media", film, "-s", "hi", "--end-time", "20", "--new")
     exported = (workplace.root / done.stdout.splitlines()[-1]).parent
     for path in exported.glob("transcript.*"):
         assert path.read_bytes().decode("utf-8").strip()

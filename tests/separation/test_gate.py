@@ -131,9 +131,10 @@ def test_blips_do_not_add_up() -> None:
 PAUSES = ((19.0, 20.0), (22.0, 23.0), (25.0, 25.5))
 
 
-def spoken(*, in_pauses: float, **changes: float) -> Evidence:
+def spoken(*, in_pauses: float, others_in_pauses: float | None = None, **changes: float) -> Evidence:
     """Somebody speaks from 17 s to 27 s, that is all through window 3, with silence or something else in pauses."""
-    pause = {"mix_speech": 0.05, "vocals_speech": 0.01, "mix_db": in_pauses, "vocals_db": -90.0, "others_db": in_pauses}
+    others = in_pauses if others_in_pauses is None else others_in_pauses
+    pause = {"mix_speech": 0.05, "vocals_speech": 0.01, "mix_db": in_pauses, "vocals_db": -90.0, "others_db": others}
     pauses = [(start, end, pause) for start, end in PAUSES]
     return heard((0.0, 60.0, SILENCE), (17.0, 27.0, ALONE | changes), *pauses)
 
@@ -205,6 +206,21 @@ def test_music_in_the_pauses_settles_it() -> None:
     assert not open_in(spoken(in_pauses=-43.0)).all()
 
 
+def test_what_is_settled_is_separated_whatever_a_look_would_say() -> None:
+    assert treated(spoken(in_pauses=-47.0, others_in_pauses=-80.0))[3] == "passed"
+    assert treated(spoken(in_pauses=-43.0, others_in_pauses=-80.0))[3] == "separated"
+
+
+def test_what_matters_to_an_open_window_may_begin_long_before_it() -> None:
+    """Somebody sings for 1.1 s in window 3, which is settled, and ends 0.6 s before window 4 begins, which is not."""
+    plan = WindowPlan(60 * RATE, 8 * RATE, 0)
+    film = heard((25.0, 29.5, OVER_MUSIC), (30.3, 31.4, {"vocals_db": -25.0}))
+    is_open = open_in(film, plan)
+    seen = replace(film, vocals_db=np.where(is_open, film.vocals_db, -100))
+    assert not is_open[round(28.0 / HOP)]
+    assert treated(seen, plan) == treated(film, plan) == ["silent"] * 3 + ["separated"] * 2 + ["silent"] * 3
+
+
 SPANS = st.lists(st.tuples(st.floats(0.0, 58.0), st.floats(0.1, 5.0), st.sampled_from([OVER_MUSIC, ALONE])), max_size=4)
 PLANS = st.builds(
     lambda total, window, share: WindowPlan(total, window, int(window * share)),
@@ -249,7 +265,7 @@ FOUND = st.fixed_dictionaries(
     spans=st.lists(st.tuples(st.floats(0.0, 58.0), st.floats(0.1, 12.0), FOUND), max_size=12),
     plan=PLANS,
 )
-def test_where_no_question_is_open_the_rest_of_the_evidence_changes_nothing(
+def test_where_no_question_is_open_evidence_changes_nothing(
     spans: Sequence[tuple[float, float, dict[str, float]]], plan: WindowPlan
 ) -> None:
     film = heard(*[(start, min(start + length, 60.0), what) for start, length, what in spans])

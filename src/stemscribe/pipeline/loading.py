@@ -1,4 +1,4 @@
-"""What a stage begins with is loaded while the stage before it works: a model of 170 MB takes seconds on one core."""
+"""What a stage begins with is loaded while the stage before it works: a model of 190 MB takes seconds on one core."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 A film is mostly without voices, and some of it is nothing but a voice. What the model would make of those windows is
 known beforehand: of the first, no vocals; of the second, the mix. So only the others are separated. A window is silent
 only if no voice comes near it: every frame near one is estimated by the windows that would estimate it
-without a gate. Where treatments meet, windows overlap as ever, and one fades into the other over two seconds.
+without a gate. Where treatments meet, windows overlap as ever, and one fades into the other.
 
 The evidence comes hop by hop: what a speech detector hears in the mix and in the vocals of a rough separation, and how
 loud these vocals are. When in doubt there is a voice: what is separated for nothing costs seconds, and a line that is
@@ -48,6 +48,7 @@ class GateRules:
         margin: how far from a voice the model's word is wanted; more than what recognition hears around one.
         others_db: how far below the mix everything else must be in a window that is nothing but a voice: music under
             speech was at most 13 dB below it, the noise of recordings and what is left of the voice itself 23 or more.
+            A mix that is louder than that in the pauses of certain speech holds something else as well, unseen.
         pause_db: and how far below the voice in its pauses, where music would go on.
     """
 
@@ -141,6 +142,8 @@ def treatments(
 
 def open_questions(plan: WindowPlan, sample_rate: int, heard: MixEvidence, rules: GateRules = GateRules()) -> Mask:
     """Where the rest of the evidence is needed to know how windows are to be treated, `[hops]`.
+
+    Windows elsewhere are separated whatever it would say.
 
     Args:
         plan: the windows.

@@ -63,3 +63,11 @@ def test_six_products_take_the_place_of_twelve(tmp_path: Path) -> None:
         if node.op_type == "Conv" and kernels[node.input[1]][0] == outputs
     )
     assert taken == outputs * rows * columns * channels * 3 * width / 2
+
+
+@pytest.mark.parametrize(("rows", "kernel"), [(6, (3, 3)), (8, (5, 3)), (8, (3, 2))])
+def test_what_it_was_not_made_for_is_refused(rows: int, kernel: tuple[int, int]) -> None:
+    network = Network()
+    combined = combined_rows(network, "x", 2)
+    with pytest.raises(ValueError, match=r"multiple|kernel"):
+        in_order(network, convolved_rows(network, combined, np.ones((1, 2, *kernel), np.float32), np.zeros(1)), rows)

@@ -57,8 +57,13 @@ def convolved_rows(net: Network, combined: list[str], kernel: Array, bias: Array
 
     Returns:
         Four tensors `[1, outputs, rows / 4, columns]`: of every four rows the first, the second, the third, the fourth.
+
+    Raises:
+        ValueError: the kernel has another form.
     """
-    width = kernel.shape[3]
+    height, width = kernel.shape[2:]
+    if height != 3 or width % 2 == 0:
+        raise ValueError(f"a kernel of {height}x{width} is not one of three rows and an odd width")
     # Weights were published in half precision: the sums are exact, and quotients are rounded everywhere alike.
     kernels = (np.einsum("kr,ocrw->kocw", _OF_KERNEL, kernel.astype(np.float64)) / _PARTS).astype(np.float32)
     products = [
@@ -89,6 +94,12 @@ def convolved_rows(net: Network, combined: list[str], kernel: Array, bias: Array
 
 
 def in_order(net: Network, tiled: list[str], rows: int) -> str:
-    """The rows of what `convolved_rows` returns in their own order, `[1, channels, rows, columns]`."""
+    """The rows of what `convolved_rows` returns in their own order, `[1, channels, rows, columns]`.
+
+    Raises:
+        ValueError: they are no multiple of four.
+    """
+    if rows % TILE:
+        raise ValueError(f"{rows} rows are no multiple of {TILE}")
     each = [net.split(one, rows // TILE, axis=2) for one in tiled]
     return net.add("Concat", *(row for tile in zip(*each, strict=True) for row in tile), axis=2)

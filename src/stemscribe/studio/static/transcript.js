@@ -396,14 +396,21 @@ function exports() {
   show();
 }
 
-/** The text as it is now, as subtitles of the film. */
+/** The text as it is now, as subtitles of the film, where that is shown. */
 function showCues() {
-  for (const cue of [...(state.cues?.cues ?? [])]) {
-    state.cues.removeCue(cue);
+  const { cues: track } = state;
+  if (!track) {
+    return;
   }
-  for (const { segment } of state.cues ? state.text.segments : []) {
-    state.cues.addCue(new VTTCue(Math.max(0, segment.start), Math.max(0, segment.end), segment.text.trim()));
+  const { mode } = track;
+  track.mode = "hidden"; // one that is disabled does not tell its cues
+  for (const cue of [...track.cues]) {
+    track.removeCue(cue);
   }
+  for (const { segment } of state.text.segments) {
+    track.addCue(new VTTCue(Math.max(0, segment.start), Math.max(0, segment.end), segment.text.trim()));
+  }
+  track.mode = mode;
 }
 
 /** The film itself, where the browser can play it; its sound is ours. */
