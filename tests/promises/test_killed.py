@@ -70,10 +70,10 @@ def test_killed_at_random_it_ends_as_if_it_never_had_been(workplace: Workplace, 
                     first = done
                     # What was committed when it was killed is not computed again, and at most one more had been.
                     assert committed <= first <= committed + 1
-                if done >= moment:
+                if done >= moment and process.returncode is None:
                     time.sleep(chance.uniform(0, 2.0 if stage == "source_separation" else 0.2))  # within the next one
                     process.kill()
-                    break
+                    process.wait()  # what it still told comes out of the pipe
             process.communicate()
             assert process.returncode == -signal.SIGKILL
             assert last is not None
