@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = "slow or models or torch"
+HEAVY = "models or torch or alone"
 MODELS = ("htdemucs-onnx", "htdemucs-torch", "spleeter", "silero-vad", "whisper-base", "whisper-tiny.en")
 
 
@@ -55,8 +55,8 @@ class Outcome:
 def checks(scripts: Path, pytest_arguments: Sequence[str], environ: Mapping[str, str]) -> list[Check]:
     """The checks in their order; the tests are the last, so that pytest's closing line stays in sight.
 
-    All tests are two runs: as many of the light ones as there are cores at a time, and then one after the other those
-    that need all cores themselves. Asked for certain tests, pytest runs once.
+    All tests are two runs: as many at a time as there are cores, and then one after the other those that need all cores
+    themselves: with a real model, or a clock. Asked for certain tests, pytest runs once.
 
     Args:
         scripts: the folder that holds the programs of venv/tests.

@@ -76,12 +76,12 @@ def finished_job(
     return folder
 
 
-def _write_tone(path: Path, frames: int, hertz: float) -> None:
+def _write_tone(path: Path, frames: int, hertz: int) -> None:
+    tone = 0.5 * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE)  # of whole waves: any second is like the first
+    second = np.round(np.stack([tone, tone], axis=1) * 2**15).astype(np.int16)
     with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as file:
         for start in range(0, frames, RATE):
-            count = min(RATE, frames - start)
-            tone = 0.5 * np.sin(2 * np.pi * hertz * np.arange(start, start + count) / RATE)
-            file.write(np.stack([tone, tone], axis=1))
+            file.write(second[: frames - start])
 
 
 def _write_other(path: Path, name: str, frames: int, said: tuple[Segment, ...]) -> None:

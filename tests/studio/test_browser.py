@@ -314,6 +314,7 @@ def test_pages_are_accessible_and_fit_every_width(browser: Any, studio: Studio, 
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_film_of_three_hours_opens_at_once(page: Any, tmp_path: Path) -> None:
     name = finished_job(tmp_path / "out", seconds=3 * 3600).path.name
     with opened(tmp_path) as studio:
