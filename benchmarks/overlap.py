@@ -60,7 +60,10 @@ def measured(mixtures: list[Path], separator: Separator, overlap: float) -> tupl
 
 
 def edges(mixtures: list[Path], separator: Separator) -> tuple[Edge, ...]:
-    """How much more is wrong near the ends of windows than in the middle of others, where both have the same sound."""
+    """How much more is wrong near the ends of windows than in the middle of others, where both have the same sound.
+
+    Nothing, where no sound is in both.
+    """
     errors, expected = np.zeros(DISTANCES[-1]), np.zeros(DISTANCES[-1])
     for folder in mixtures:
         for block in _errors(decoded(folder / "mixture.flac"), decoded(folder / "speech.flac"), separator):
@@ -72,6 +75,7 @@ def edges(mixtures: list[Path], separator: Separator) -> tuple[Edge, ...]:
     return tuple(
         Edge(first / 10, stop / 10, float(10 * np.log10(errors[first:stop].sum() / expected[first:stop].sum())))
         for first, stop in pairwise(DISTANCES)
+        if expected[first:stop].any()
     )
 
 

@@ -11,7 +11,7 @@ result is the same but for rounding (92 dB SNR against the exported graph):
   of the narrow tensor before (16 times smaller) and the matrix in between: with `y = W h + b`, and `m` what becomes of
   the mean of `h`, the variance of `y` is that of `m` over the channels, plus `trace(W Cov(h) Wᵀ)` by their number.
   Norm, scale and shift then are part of that matrix, given the deviation and the mean as two more channels.
-- The decoder's large kernels, across bins and along frames, take half of the multiplications (`winograd.py`).
+- Three of the decoder's four large kernels, across bins and along frames, take half of the products (`winograd.py`).
 - Layer scales and the scale of attention are part of the matrices beside them; what transposed convolutions have too
   much is never computed; tokens stay in the order in which they lie in memory, because attention does not ask for it.
 - Each stem has outputs of its own, so that a runtime computes only what is asked for.
@@ -39,6 +39,7 @@ CHANNELS, FRAMES = 2, 343980
 COMPLEX, BINS, HOPS = 4, 2048, 336  # real and imaginary parts of both channels
 DEPTH, KERNEL, STRIDE = 4, 8, 4
 LAYERS, HEADS, WIDTH = 5, 8, 512
+TILED_BINS = 128  # beyond, tensors of 33 MB are combined, which costs more than it saves where memory is slow
 NORM_EPSILON = 1e-5
 EMBEDDING_SCALE = 10 * 0.2  # ScaledEmbedding's own, and the share in which it is added
 LONGEST_WAVE = 10000.0  # of the positions' sines
@@ -159,7 +160,8 @@ class _HTDemucs:
             part = self._net.scope = f"{name}.{number}"
             x = self._net.add("Add", x, skip)
             kernel, bias = self._weight(f"{part}.rewrite.weight"), self._weight(f"{part}.rewrite.bias")
-            x = self._gated(x, kernel, bias) if level.bins == 1 else self._gated_in_tiles(x, kernel, bias, level.bins)
+            is_tiled = 1 < level.bins <= TILED_BINS
+            x = self._gated_in_tiles(x, kernel, bias, level.bins) if is_tiled else self._gated(x, kernel, bias)
             x = self._residual(f"{part}.dconv", x, level)
             self._net.scope = part
             if number < DEPTH - 1:
