@@ -348,6 +348,42 @@ def test_raw_requests_do_not_get_out_of_the_folder(studio: Studio, job: str) -> 
         connection.close()
 
 
+HEARD = """async () => {
+  window.ear ??= (() => {
+    const context = new AudioContext(), ear = context.createAnalyser();
+    for (const audio of document.querySelectorAll("audio[data-name]")) {
+      context.createMediaElementSource(audio).connect(ear);
+    }
+    ear.connect(context.destination);
+    return ear;
+  })();
+  const samples = new Float32Array(window.ear.fftSize);
+  let power = 0;
+  for (let look = 0; look < 10; look++) {
+    await new Promise((done) => setTimeout(done, 50));
+    window.ear.getFloatTimeDomainData(samples);
+    power += samples.reduce((sum, one) => sum + one * one, 0) / samples.length / 10;
+  }
+  return Math.sqrt(power);
+}"""
+
+
+def check_sound(page: Any) -> None:
+    """In the first seconds of the clip there is music and no voice: so the vocals are much softer than the mix."""
+    page.get_by_role("button", name="Play", exact=True).click()
+    until(page, "document.querySelector('audio[data-name=mix]').currentTime > 0.3")
+    page.evaluate(HEARD)  # its first buffers are empty
+    mix = page.evaluate(HEARD)
+    page.get_by_role("button", name="Solo vocals").click()
+    page.wait_for_timeout(200)
+    vocals = page.evaluate(HEARD)
+    assert audible(page) == {"vocals"}
+    assert played(page, "vocals") < 4
+    assert mix > 0.005
+    assert vocals < 0.2 * mix
+    page.get_by_role("button", name="Pause", exact=True).click()
+
+
 def check_film(page: Any) -> None:
     """The film itself plays in step with its sound, with the text as subtitles, also when that is mended."""
     until(page, "document.querySelector('#film').videoWidth > 0 && !document.querySelector('#film').hidden")
@@ -385,8 +421,18 @@ def test_a_job_is_made_watched_and_heard(
         page.get_by_role("button", name="Cancel").click()
         page.locator("#state", has_text="interrupted").wait_for(timeout=60_000)
         page.get_by_role("button", name="Resume").click()
-        page.locator("#state", has_text="completed").wait_for(timeout=180_000)
+        page.locator("#state", has_text="running").wait_for(timeout=30_000)
+        page.goto("about:blank")  # nobody watches any more, and it goes on
+        (folder,) = studio.out.glob("job-*")
+        deadline = time.monotonic() + 180
+        while not (folder / "04_export" / "transcript.txt").exists():
+            assert time.monotonic() < deadline, "nothing came of it"
+            time.sleep(0.2)
+        page.goto(f"{studio.address}/jobs/{folder.name}")
+        page.locator("#state", has_text="completed").wait_for(timeout=30_000)
         assert "Stage source_separation: INTERRUPTED" in page.locator("#log").inner_text()
+        page.get_by_role("link", name="Listen", exact=True).click()
+        check_sound(page)
         page.get_by_role("link", name="Transcript", exact=True).click()
         page.locator(".words", has_text=re.compile("your country", re.IGNORECASE)).first.wait_for()
         check_film(page)
