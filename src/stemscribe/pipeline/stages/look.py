@@ -112,7 +112,8 @@ def _parts(mix: AudioSource, rough: Separator, is_open: Mask, seen: Callable[[in
         vocals = rough.separate(block)[0] if is_open[first : stop + 1].any() else np.zeros_like(block)
         return np.concatenate([to_mono(vocals), to_mono(block - vocals)])[:, : window.frames]
 
-    for (window, _), parts in one_ahead(separated, blocks, threads=2):
+    # One at a time: two of them take 80 MB more at some moments, or do not, which is no memory that is flat.
+    for (window, _), parts in one_ahead(separated, blocks):
         yield resampler.push(parts)
         seen(window.stop)
     yield resampler.push(np.zeros((2, 0), np.float32), last=True)
