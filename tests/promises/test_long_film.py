@@ -58,7 +58,7 @@ def check_flat(short: Figures, long: Figures) -> None:
 
 @pytest.mark.slow
 def test_memory_is_flat_in_the_length_of_the_film(measured: Callable[[float], tuple[Path, Figures]]) -> None:
-    (_, short), (_, long) = measured(2), measured(12)
+    (_, short), (_, long) = measured(3), measured(20)
     check_flat(short, long)
     for stage, peak in long.stages.items():
         assert peak <= TOLERANCE * short.stages[stage] + 2e6, "\n" + table([short, long])

@@ -133,9 +133,8 @@ def treatments(
         span = _hops(window, sample_rate, evidence.hop)
         if not voices[span].any():
             return "silent"
-        if _is_voice_over_something(heard, certain, span, rules):
-            return "separated"
-        return "passed" if _is_voice_alone(evidence, span, rules) else "separated"
+        alone = not _is_voice_over_something(heard, certain, span, rules) and _is_voice_alone(evidence, span, rules)
+        return "passed" if alone else "separated"
 
     return [treatment(window) for window in plan]
 

@@ -82,7 +82,7 @@ def _found(
     if plan is not None:
         is_open = open_questions(plan, mix.sample_rate, MixEvidence(HOP, mix_speech, mix_db))
         share = 100 * is_open.sum() / max(len(is_open), 1)
-        log.info("for %.0f %% of the sound the mix does not tell whether a model is needed", share)
+        log.info("looking for voices in %.0f %% of the sound; of the rest the mix tells that somebody speaks", share)
     vocals_speech, (vocals_db, others_db) = _heard(detector(), _parts(mix, rough, is_open, seen), 2)
     facts = (mix_speech, vocals_speech, mix_db, vocals_db, others_db)
     hops = min(len(fact) for fact in facts)
