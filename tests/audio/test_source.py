@@ -72,7 +72,7 @@ def test_how_sides_go_together_is_decided_once_for_a_span(tmp_path: Path) -> Non
     with AudioSource(tmp_path / "a.wav") as source:
         for read in (1 << 12, 1 << 20):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("stemscribe.audio.source._READ_FRAMES", read)
+                patch.setattr("stemscribe.audio.source.MONO_FRAMES", read)
                 np.testing.assert_allclose(source.read_mono(0, source.frames, 8000)[0], voice, atol=1e-7)
 
 

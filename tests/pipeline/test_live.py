@@ -21,7 +21,7 @@ import pytest
 from fakes import Array, FakeSeparator, noise
 from sounds import OneByOne
 from stemscribe.audio.mix import CentreInfo, MixInfo
-from stemscribe.audio.source import BLOCK_FRAMES, AudioSource
+from stemscribe.audio.source import MONO_FRAMES, AudioSource
 from stemscribe.audio.writer import StemWriter
 from stemscribe.errors import StageError
 from stemscribe.jobs.folder import JobFolder
@@ -302,7 +302,7 @@ def test_the_finished_vocals_are_those_of_the_file(tmp_path: Path, reader: Reade
         vocals = FinishedVocals(follower, info, made.job.options)
         for span in ((0, 10), (-5, 5), (WINDOW - 3, 2 * WINDOW + 3), (file.frames - 5, file.frames + 5), (-9, -3)):
             np.testing.assert_array_equal(vocals.read(*span), file.read(*span))
-        assert file.frames > BLOCK_FRAMES
+        assert file.frames > MONO_FRAMES
 
 
 def test_what_was_heard_before_a_companion_was_killed_is_shown_at_once(

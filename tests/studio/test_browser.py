@@ -430,7 +430,7 @@ def test_a_job_is_made_watched_and_heard(
             time.sleep(0.2)
         page.goto(f"{studio.address}/jobs/{folder.name}")
         page.locator("#state", has_text="completed").wait_for(timeout=30_000)
-        assert "Stage source_separation: INTERRUPTED" in page.locator("#log").inner_text()
+        page.locator("#log", has_text="Stage source_separation: INTERRUPTED").wait_for()
         page.get_by_role("link", name="Listen", exact=True).click()
         check_sound(page)
         page.get_by_role("link", name="Transcript", exact=True).click()

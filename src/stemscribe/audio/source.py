@@ -18,7 +18,7 @@ from stemscribe.errors import MediaError
 STEREO = 2
 _CANCELLED = 0.01  # 20 dB: no recording that is meant to be so comes near
 BLOCK_FRAMES = 1 << 19  # 12 s at 44.1 kHz: 4 MB of stereo float32
-_READ_FRAMES = 1 << 17  # where several threads read regions of 30 s
+MONO_FRAMES = 1 << 17  # 3 s: what becomes mono is resampled besides, and by several threads at once
 
 
 class Source(ABC):
@@ -46,14 +46,14 @@ class Source(ABC):
         block.
         """
         resampler, energies, parts = Resampler(self.sample_rate, sample_rate, 2), np.zeros(2, np.float32), []
-        for first in range(start, stop, _READ_FRAMES):
-            both = _mean_and_difference(self.read(first, min(first + _READ_FRAMES, stop)))
+        for first in range(start, stop, MONO_FRAMES):
+            both = _mean_and_difference(self.read(first, min(first + MONO_FRAMES, stop)))
             energies += _energies(both)
             parts.append(resampler.push(both))
         parts.append(resampler.push(np.zeros((2, 0), np.float32), last=True))
         return _whichever_is_heard(np.concatenate(parts, axis=1), energies)
 
-    def mono_blocks(self, sample_rate: int, frames: int = BLOCK_FRAMES) -> Iterator[Array]:
+    def mono_blocks(self, sample_rate: int, frames: int = MONO_FRAMES) -> Iterator[Array]:
         """All of it as mono at another sample rate, in blocks `[1, ~frames * sample_rate / self.sample_rate]`."""
         resampler = Resampler(self.sample_rate, sample_rate, 1)
         for block in self.blocks(frames):

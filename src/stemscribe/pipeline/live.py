@@ -25,7 +25,7 @@ import psutil
 from stemscribe.arrays import Array
 from stemscribe.audio.mix import MixInfo
 from stemscribe.audio.rounding import rounding
-from stemscribe.audio.source import BLOCK_FRAMES, Source
+from stemscribe.audio.source import MONO_FRAMES, Source
 from stemscribe.errors import StemscribeError
 from stemscribe.jobs.job import Job, Options
 from stemscribe.languages import AUTO
@@ -147,17 +147,17 @@ class Finished:
         decided block by block.
         """
         self._follower.look()
-        whole = self._follower.frames // BLOCK_FRAMES
+        whole = self._follower.frames // MONO_FRAMES
         if whole <= self._blocks:
             return False
         for _ in range(self._blocks, whole):
             for heard, file in zip(self._heard, self._files, strict=True):
-                speech, level = next(heard)  # of a block of twelve seconds there always is some
+                speech, level = next(heard)  # of a block of three seconds there always is some
                 file.write(recorded(speech, level[0]))
         self._blocks = whole
         activity = RecordedActivity(*self._paths)
         self.regions, self.speech = find_regions(activity), find_speech(activity)
-        self.known = to_seconds(whole * BLOCK_FRAMES, self._rate)
+        self.known = to_seconds(whole * MONO_FRAMES, self._rate)
         return True
 
 

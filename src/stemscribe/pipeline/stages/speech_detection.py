@@ -45,7 +45,7 @@ class SpeechDetection:
     """Finds voices from the energy of the vocals and from a speech detector on the mix, the vocals and the centre."""
 
     name = "speech_detection"
-    version = 3
+    version = 4
     depends_on = ()
     parameters: ClassVar[dict[str, object]] = asdict(RegionRules())
     inputs = (*NEEDED, CENTRE)
