@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
 
 from stemscribe.arrays import Array
 from stemscribe.concurrency import cores
@@ -20,6 +18,7 @@ from stemscribe.transcript import Audio, Segment, Word
 
 ENGINE = "faster_whisper"
 SAMPLE_RATE = 16000
+_SHORTEST = 400  # frames that one column of the spectrogram takes
 _NON_SPEECH = -1  # faster-whisper's word for its own list of tokens that are no speech
 _NO_REPEAT = 4
 _UNLIKELY = -1.0  # a text whose average log probability is lower than this
@@ -95,11 +94,7 @@ class FasterWhisper:
         return {code: float(probability) for code, probability in probabilities}
 
     def hear(self, audio: Array, listening: Listening) -> list[Segment]:
-        """What is said in up to 30 s.
-
-        Each call stands alone: no text of former calls is given to the decoder (which would carry repetition loops
-        on), and nothing is left to chance: Whisper's other temperatures would draw from random numbers that go on from
-        call to call, and a resumed run would hear otherwise than an undisturbed one.
+        """What is said in up to 30 s, as `hear_together` has it.
 
         Args:
             audio: mono sound at 16 kHz, `[frames]`.
@@ -108,18 +103,14 @@ class FasterWhisper:
         Returns:
             Segments in seconds from the first frame.
         """
-        found, _ = self._model.transcribe(audio, condition_on_previous_text=False, **self._options(listening))
-        duration, segments = len(audio) / SAMPLE_RATE, []
-        for segment in found:  # the model works on while there is more to read, and somebody asks for it
-            segments.append(_segment(segment, listening, duration))
-            if segments[-1].end >= listening.until:
-                break
-        return segments
+        return self.hear_together({listening.audio: audio}, listening)[listening.audio]
 
     def hear_together(self, sounds: Mapping[Audio, Array], listening: Listening) -> dict[Audio, list[Segment]]:
         """What is said in up to 30 s, in several sounds of the same moment: in one pass of the model, which is cheaper.
 
-        What the model has left unread is read after that, by itself.
+        Each call stands alone: no text of former calls is given to the decoder (which would carry repetition loops
+        on), and nothing is left to chance: Whisper's other temperatures would draw from random numbers that go on from
+        call to call, and a resumed run would hear otherwise than an undisturbed one.
 
         Args:
             sounds: mono at 16 kHz, `[frames]` each, all of one length.
@@ -128,34 +119,22 @@ class FasterWhisper:
         Returns:
             Segments of each in seconds from the first frame.
         """
-        if len(sounds) == 1 or not all(map(len, sounds.values())):
-            return {audio: self.hear(sound, replace(listening, audio=audio)) for audio, sound in sounds.items()}
-        duration = len(next(iter(sounds.values()))) / SAMPLE_RATE
-        read = _read_together(self._model, list(sounds.values()), self._options(listening))
-        return {
-            audio: self._completed(sound, one, replace(listening, audio=audio), number * duration)
-            for number, ((audio, sound), one) in enumerate(zip(sounds.items(), read, strict=True))
-        }
+        from stemscribe.speech.reading import Reader
 
-    def _completed(self, audio: Array, read: _Read, listening: Listening, origin: Seconds) -> list[Segment]:
-        """What was read in one of several sounds, which began at `origin` for the model, and what it left unread."""
-        from faster_whisper.transcribe import get_compression_ratio
-
-        found = [segment for segment in read.found if segment.text.strip()]
-        if not found:
-            return []
-        surest = min(segment.avg_logprob for segment in found)
-        if surest < _UNLIKELY and found[0].no_speech_prob > _NO_SPEECH:
-            return []
-        # Of all of it, as Whisper has it: a loop may be a sentence that is said again and again.
-        ratio = _measure(get_compression_ratio("".join(segment.text for segment in found).strip()))
-        duration = len(audio) / SAMPLE_RATE
-        segments = [replace(_segment(each, listening, duration, origin), compression_ratio=ratio) for each in found]
-        if not read.goes_on or segments[-1].end >= min(listening.until, duration):
-            return segments
-        done = segments[-1].end
-        rest = self.hear(audio[round(done * SAMPLE_RATE) :], replace(listening, until=listening.until - done))
-        return segments + [segment.moved(done) for segment in rest]
+        frames = len(next(iter(sounds.values())))
+        duration = frames / SAMPLE_RATE
+        if frames < _SHORTEST:
+            return {audio: [] for audio in sounds}
+        read = Reader(self._model, SAMPLE_RATE).read(list(sounds.values()), listening.until, self._options(listening))
+        heard = {}
+        for number, ((audio, sound), one) in enumerate(zip(sounds.items(), read, strict=True)):
+            alone = replace(listening, audio=audio)
+            heard[audio] = _believed(one.found, alone, duration, number * duration)
+            if one.unread is not None:
+                rest = replace(alone, until=listening.until - one.unread)
+                found = self.hear(sound[round(one.unread * SAMPLE_RATE) :], rest)
+                heard[audio] += [segment.moved(one.unread) for segment in found]
+        return heard
 
     def _options(self, listening: Listening) -> dict[str, Any]:
         return {
@@ -181,42 +160,13 @@ class FasterWhisper:
         return self._tokens[scripts]
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What the model has read in one of several sounds; `goes_on` if it began something more and left it unread."""
-
-    found: list[Any]
-    goes_on: bool
-
-
-def _read_together(model: Any, sounds: Sequence[Array], options: dict[str, Any]) -> list[_Read]:
-    """One pass over several sounds of the same length; times are those of all of them behind each other."""
-    from faster_whisper import BatchedInferencePipeline
-
-    goes_on: list[bool] = []
-
-    class Pipeline(BatchedInferencePipeline):  # type: ignore[misc]
-        def generate_segment_batched(self, features: Any, tokenizer: Any, options: Any) -> Any:
-            encoded, outputs = super().generate_segment_batched(features, tokenizer, options)
-            # Where one segment ends and another begins there are two times in a row, and nothing is read of the latter.
-            goes_on.extend(
-                len(output["tokens"]) > 1 and min(output["tokens"][-2:]) >= tokenizer.timestamp_begin
-                for output in outputs
-            )
-            return encoded, outputs
-
-    duration = len(sounds[0]) / SAMPLE_RATE
-    found, _ = Pipeline(model).transcribe(
-        np.concatenate(sounds),
-        clip_timestamps=[{"start": number * duration, "end": (number + 1) * duration} for number in range(len(sounds))],
-        batch_size=len(sounds),
-        without_timestamps=False,
-        **options,
-    )
-    of: list[list[Any]] = [[] for _ in sounds]
-    for segment in found:
-        of[min(int((segment.start + segment.end) / 2 / duration), len(sounds) - 1)].append(segment)
-    return [_Read(*one) for one in zip(of, goes_on, strict=True)]
+def _believed(found: Iterable[Any], listening: Listening, duration: Seconds, origin: Seconds) -> list[Segment]:
+    """What was read in a sound, which began at `origin` for the model, but for what Whisper itself takes for none."""
+    return [
+        _segment(segment, listening, duration, origin)
+        for segment in found
+        if segment.text.strip() and not (segment.avg_logprob < _UNLIKELY and segment.no_speech_prob > _NO_SPEECH)
+    ]
 
 
 def _segment(found: Any, listening: Listening, duration: Seconds, origin: Seconds = 0.0) -> Segment:

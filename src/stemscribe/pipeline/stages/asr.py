@@ -53,7 +53,7 @@ class Asr:
     """Recognises speech region by region with Whisper; each region is safe as soon as it is heard."""
 
     name = "asr"
-    version = 6
+    version = 7
     depends_on = ("source_language", "model", "asr_audio", "script", "device", "threads")
     parameters: ClassVar[dict[str, object]] = {
         "beam_size": Listening.beam_size,

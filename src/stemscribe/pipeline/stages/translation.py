@@ -37,7 +37,7 @@ class Translate:
     """Translates into English what the transcript has, region by region; each is safe as soon as it is translated."""
 
     name = "translation"
-    version = 2
+    version = 3
     depends_on = ("model", "device", "threads")
     parameters: ClassVar[dict[str, object]] = {"beam_size": Listening.beam_size, **asdict(TranslationRules())}
     inputs = (*NEEDED, CENTRE, "regions", "segments")
