@@ -2,10 +2,11 @@
 
 On a film made for the purpose (`benchmarks.film`), in turn, whole processes from command to exit: our job from the film
 to the transcript, and the same without the gate; Demucs 4.0.1's command and then plain faster-whisper on its vocals;
-plain faster-whisper on the mix; and our separation alone. All hear with Whisper base in int8 and know the language.
+plain faster-whisper on the mix; and our separation alone, with as much overlap as transcripts get, and with Demucs'
+own. All hear with Whisper base in int8 and know the language.
 Demucs runs without its random shift, which makes it a little cheaper. What all of them write is compared with what is
-said, and our two transcripts and vocals with each other. What is wanted for comparison alone, the job without the gate
-and the mix as it is, runs in the first round only: it writes the same each time.
+said, and our two transcripts and vocals with each other. The job without the gate, faster-whisper on the mix, and the
+separation with Demucs' overlap run in the first round only.
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ from stemscribe.evaluation.words import word_errors
 from stemscribe.pipeline.stages.source_separation import SeparationRecord
 from stemscribe.separation.windows import WindowPlan
 
-OURS, UNGATED_JOB, SEPARATION = "stemscribe", "stemscribe, no gate", "stemscribe, separation only"
+OURS, UNGATED_JOB = "stemscribe", "stemscribe, no gate"
+SEPARATION, SEPARATION_FOR_STEMS = "stemscribe, separation as for transcripts", "stemscribe, separation as for stems"
+AS_FOR_TRANSCRIPTS = ("--quality", "fast")  # what the job takes of itself
 NAIVE, NAIVE_DEMUCS, NAIVE_WHISPER = "Demucs, then faster-whisper", f"{PART}Demucs", f"{PART}faster-whisper"
 ON_THE_MIX = "faster-whisper on the mix"
-FOR_COMPARISON = (UNGATED_JOB, ON_THE_MIX)
+FOR_COMPARISON = (UNGATED_JOB, ON_THE_MIX, SEPARATION_FOR_STEMS)
 AS_CHEAP_AS_CAN_BE = ("--shifts", "0")
 QUICK_MINUTES = 0.25
 SEPARATION_STAGE = "source_separation"
@@ -75,6 +78,9 @@ def programs(film: Path, repository: Path, work: Path) -> dict[str, Callable[[],
         job = ours.transcribe(film, place(name), *options)
         return Heard({name: job.run}, job.text, job)
 
+    def separate(name: str, *options: str) -> Heard:
+        return Heard({name: ours.separate(film, place(name), *options).run})
+
     def naive() -> Heard:
         folder = place(NAIVE)
         separating, vocals = demucs.separate(film, folder, *AS_CHEAP_AS_CAN_BE)
@@ -93,7 +99,8 @@ def programs(film: Path, repository: Path, work: Path) -> dict[str, Callable[[],
         UNGATED_JOB: lambda: transcribe(UNGATED_JOB, *UNGATED),
         NAIVE: naive,
         ON_THE_MIX: on_the_mix,
-        SEPARATION: lambda: Heard({SEPARATION: ours.separate(film, place(SEPARATION)).run}),
+        SEPARATION: lambda: separate(SEPARATION, *AS_FOR_TRANSCRIPTS),
+        SEPARATION_FOR_STEMS: lambda: separate(SEPARATION_FOR_STEMS),
     }
 
 
