@@ -71,8 +71,8 @@ alone. Whisper base in int8 for all. WER: in per cent, against what is said.
 """
 GATE = """The gate leaves out windows without voices. Our separation alone, from command to exit, takes {separation} of
 what Demucs' command takes where windows overlap as for transcripts (`--quality fast`), and {for_stems} where they
-overlap as in Demucs; the separation stage of the job takes {stage} of what it takes without the gate. Taking the transcript
-of the ungated job for what was said, that of the gated one has a WER of {words:.2f} %. {vocals}"""
+overlap as in Demucs; the separation stage of the job takes {stage} of what it takes without the gate. Taking the
+transcript of the ungated job for what was said, that of the gated one has a WER of {words:.2f} %. {vocals}"""
 SCALING_HEADING = """
 ## Cost against length
 
