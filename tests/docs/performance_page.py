@@ -65,7 +65,8 @@ PIPELINE_HEADING = """
 
 Our job, from the film to the transcript, as it comes and without the gate (`--gate off`). *{naive}*
 is what a short script does with Demucs 4.0.1 and faster-whisper's defaults; *faster-whisper on the mix* is the latter
-alone. Whisper base in int8 for all. WER: in per cent, against what is said.
+alone. Whisper base in int8 for all. WER: in per cent, against what is said. What has one value instead of three ran in
+the first round only.
 
 {film}: readers, alone and over music; music; quiet. For {spoken:.0f} % of the time somebody speaks. {conditions}
 """
@@ -251,7 +252,10 @@ def _table(contest: Contest, ours: str, wer: Mapping[str, float] | None = None) 
 
 
 def _shown(value: Spread | None) -> str:
-    return "" if value is None else f"{value.median:.2f} ({value.lowest:.2f} to {value.highest:.2f})"
+    if value is None:
+        return ""
+    is_one = value.lowest == value.highest
+    return f"{value.median:.2f}" if is_one else f"{value.median:.2f} ({value.lowest:.2f} to {value.highest:.2f})"
 
 
 Points = Mapping[str, Sequence[tuple[float, float]]]

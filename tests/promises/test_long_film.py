@@ -58,10 +58,12 @@ def check_flat(short: Figures, long: Figures) -> None:
 
 @pytest.mark.slow
 def test_memory_is_flat_in_the_length_of_the_film(measured: Callable[[float], tuple[Path, Figures]]) -> None:
-    (_, short), (_, long) = measured(3), measured(20)
+    (_, short), (_, other), (_, long) = measured(3), measured(4), measured(20)
     check_flat(short, long)
     for stage, peak in long.stages.items():
-        assert peak <= TOLERANCE * short.stages[stage] + 2e6, "\n" + table([short, long])
+        # Two threads that listen meet in a dozen ways in three minutes, and in a hundred in twenty.
+        most = max(short.stages[stage], other.stages[stage])
+        assert peak <= TOLERANCE * most + 2e6, "\n" + table([short, other, long])
 
 
 @pytest.mark.marathon
