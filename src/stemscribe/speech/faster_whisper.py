@@ -144,8 +144,6 @@ class FasterWhisper:
             "suppress_tokens": [_NON_SPEECH, *self._outside(listening.scripts)],
             "temperature": 0.0,
             "no_repeat_ngram_size": 0 if listening.repeat and not listening.scripts else _NO_REPEAT,
-            "log_prob_threshold": _UNLIKELY,
-            "no_speech_threshold": _NO_SPEECH,
             "word_timestamps": True,
             "vad_filter": False,
         }
