@@ -120,7 +120,8 @@ def one_after_another(work: Callable[[Any], Any], items: Iterable[Any], *, threa
 def watched(clock: Clock) -> Iterator[None]:
     """Within the block, every function of `TIMED` is measured, and nothing happens at the same time."""
     with ExitStack() as stack:
-        for room in ("separation.stream", "pipeline.stages.look"):
+        rooms = ("concurrency", "separation.stream", "separation.finish", "separation.proof", "pipeline.stages.look")
+        for room in rooms:
             stack.enter_context(patch(f"{_ROOM}{room}.one_ahead", one_after_another))
         stack.enter_context(patch(f"{_ROOM}pipeline.loading.Loading.begin", lambda *_: None))
         for place, part in TIMED:

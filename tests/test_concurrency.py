@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stemscribe.concurrency import at_once, cores, one_ahead
+from stemscribe.concurrency import at_once, cores, made_ahead, one_ahead
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -69,6 +69,33 @@ def test_whoever_stops_early_does_not_wait() -> None:
     found.close()  # would take ten seconds
     assert not release.is_set()
     release.set()
+
+
+def test_an_item_is_made_while_the_caller_deals_with_the_one_before() -> None:
+    made = [threading.Event() for _ in range(4)]
+
+    def making() -> Iterator[int]:
+        for number in range(3):
+            made[number].set()
+            yield number
+        made[3].set()
+
+    for number in made_ahead(making()):
+        assert made[number + 1].wait(10)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_items_that_are_made_ahead_are_the_same(count: int) -> None:
+    assert list(made_ahead(range(count))) == list(range(count))
+    assert list(made_ahead([None, ()] * count)) == [None, ()] * count  # whatever they are
+
+
+def test_an_error_in_the_making_is_raised_where_its_item_is_due() -> None:
+    seen = []
+    with pytest.raises(ZeroDivisionError):
+        for made in made_ahead(1 / (number - 2) for number in range(9)):
+            seen.append(made)
+    assert seen == [-0.5, -1.0]
 
 
 def test_all_items_are_worked_on_at_once() -> None:

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count, islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -48,6 +49,19 @@ def one_ahead(
             yield _done(*waiting.popleft())
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def made_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """The same items; each one is made, on a thread of its own, while the caller deals with the one before.
+
+    >>> list(made_ahead(number * 10 for number in [1, 2, 3]))
+    [10, 20, 30]
+    """
+    making = iter(items)
+    for _, made in one_ahead(lambda _: tuple(islice(making, 1)), count()):
+        if not made:
+            return
+        yield made[0]
 
 
 def _done(item: Item, future: Future[Result]) -> tuple[Item, Result]:

@@ -35,9 +35,9 @@ def compilations(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The graphs that were read to be compiled."""
     read, asked = openvino._read, []
 
-    def counted(core, path, outputs):  # type: ignore[no-untyped-def]
+    def counted(core, path, *wanted):  # type: ignore[no-untyped-def]
         asked.append(path)
-        return read(core, path, outputs)
+        return read(core, path, *wanted)
 
     monkeypatch.setattr(openvino, "_read", counted)
     return asked

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from stemscribe.inference import Runtime, load_graph
+from stemscribe.inference import CompiledGraphs, Runtime, load_graph
 from stemscribe.inference.onnxruntime import Bound
 from stemscribe.models.convert.network import Network
 
@@ -78,6 +78,25 @@ def computed(graph: object) -> set[str]:
     """The names of all that OpenVINO computes in a graph."""
     compiled = graph._request.get_compiled_model()  # type: ignore[attr-defined]
     return {node.get_friendly_name() for node in compiled.get_runtime_model().get_ops()}
+
+
+@pytest.mark.parametrize("outputs", [[], ["one/twice"]])
+def test_inputs_may_have_other_shapes_than_in_the_file(path: Path, package: Package, outputs: Sequence[str]) -> None:
+    graph = load_graph(path, Runtime(package, "cpu"), outputs=outputs, shapes={"a": (2,), "b": (2,)})
+    found = graph.run({name: values[:2] for name, values in INPUTS.items()})
+    assert [each.tolist() for each in found] == [GIVES[name][:2] for name in outputs or NAMES]
+
+
+def test_a_graph_that_is_kept_is_kept_for_its_shapes(path: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="it has no wheel for this platform")
+    kept = CompiledGraphs(tmp_path / "compiled")
+    for _ in range(2):
+        for length in (3, 2):
+            shapes = {"a": (length,), "b": (length,)}
+            graph = load_graph(path, Runtime("openvino", "cpu"), outputs=["one/sum"], shapes=shapes, kept=kept)
+            (found,) = graph.run({name: values[:length] for name, values in INPUTS.items()})
+            assert found.tolist() == GIVES["one/sum"][:length]
+    assert len(list((tmp_path / "compiled").glob("*.bin"))) == 2
 
 
 def test_inputs_and_outputs_that_have_their_places_give_the_same(path: Path) -> None:

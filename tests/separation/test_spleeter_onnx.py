@@ -73,6 +73,28 @@ def test_vocals_are_the_share_of_what_the_network_hears_and_all_else_is_accompan
     np.testing.assert_allclose(vocals + accompaniment, mix, atol=1e-7)
 
 
+class RisingMask(FixedMask):
+    """Hears more of the voices the higher a bin is: from nothing to `share`."""
+
+    def run(self, inputs: dict[str, Array]) -> list[Array]:
+        (mask,) = super().run(inputs)
+        return [mask * np.linspace(0, 1, mask.shape[-1], dtype=np.float32)]
+
+
+def test_what_the_network_does_not_hear_has_the_share_of_the_highest_bins_that_it_does(
+    masked: Callable[..., SpleeterOnnx],
+) -> None:
+    graph, mix, bins = RisingMask(0.5), noise(WINDOW_FRAMES), 512
+    (vocals,) = masked(graph, stems=("vocals",), bins=bins).separate(mix)
+    assert graph.mix.shape == (1, 2, COLUMNS, bins)
+    spectrum = analyse(mix)
+    rising = 0.5 * np.linspace(0, 1, bins)
+    spectrum[..., :bins] *= rising
+    spectrum[..., bins:BINS] *= rising[-64:].mean()
+    spectrum[..., BINS:] = 0
+    np.testing.assert_allclose(vocals, synthesise(spectrum, WINDOW_FRAMES), atol=1e-6)
+
+
 def test_only_the_stems_that_are_wanted_are_given_in_the_order_in_which_they_are(
     masked: Callable[..., SpleeterOnnx],
 ) -> None:

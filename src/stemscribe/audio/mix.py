@@ -27,6 +27,7 @@ from stemscribe.audio.level import LevelMeter
 from stemscribe.audio.probe import AudioTrack
 from stemscribe.audio.resample import RATES
 from stemscribe.audio.writer import StemWriter
+from stemscribe.concurrency import made_ahead
 from stemscribe.errors import NoAudioError
 from stemscribe.timebase import Seconds, to_seconds
 
@@ -159,7 +160,7 @@ def _decode_at(
     with ExitStack() as files:
         writer = files.enter_context(_writer(target, sample_rate, CHANNELS))
         beside = files.enter_context(_writer(centre, sample_rate, 1)) if centre is not None else None
-        for block in decoder.blocks():
+        for block in made_ahead(decoder.blocks()):
             meter.add(block[:CHANNELS])
             writer.write(block[:CHANNELS] * np.float32(gain))
             if beside is not None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from stemscribe.arrays import Array
@@ -20,6 +21,9 @@ from stemscribe.errors import UsageError
 from stemscribe.inference.compiled import CompiledGraphs
 
 OnnxDevice = Literal["cpu", "cuda", "coreml"]
+Shapes = Mapping[str, Sequence[int]]
+"""By the name of an input."""
+SAME: Shapes = MappingProxyType({})
 
 
 class Graph(Protocol):
@@ -61,7 +65,13 @@ def choose_runtime(device: Device = "auto") -> Runtime:
 
 
 def load_graph(
-    path: Path, runtime: Runtime, *, outputs: Sequence[str] = (), threads: int = 0, kept: CompiledGraphs | None = None
+    path: Path,
+    runtime: Runtime,
+    *,
+    outputs: Sequence[str] = (),
+    shapes: Shapes = SAME,
+    threads: int = 0,
+    kept: CompiledGraphs | None = None,
 ) -> Graph:
     """A graph that is ready to run.
 
@@ -70,16 +80,17 @@ def load_graph(
         runtime: what runs it.
         outputs: which outputs are wanted, by name: nothing is computed for others. None stands for all, in the order
             of the graph.
+        shapes: of inputs that are to have others than in the file; for graphs that do not care.
         threads: how many threads to use on a CPU; 0 leaves it to the runtime.
         kept: where it may be found compiled, or is kept once it is; for graphs that take long to compile.
     """
     if runtime.package == "openvino":
         from stemscribe.inference.openvino import OpenVinoGraph
 
-        return OpenVinoGraph(path, outputs=outputs, threads=threads, kept=kept)
+        return OpenVinoGraph(path, outputs=outputs, shapes=shapes, threads=threads, kept=kept)
     from stemscribe.inference.onnxruntime import OnnxRuntimeGraph
 
-    return OnnxRuntimeGraph(path, runtime.device, outputs=outputs, threads=threads)
+    return OnnxRuntimeGraph(path, runtime.device, outputs=outputs, shapes=shapes, threads=threads)
 
 
 class SharedGraph:

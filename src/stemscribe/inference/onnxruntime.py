@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stemscribe.arrays import Array
 from stemscribe.errors import ModelError
+from stemscribe.inference.graph import SAME, Shapes
+
+if TYPE_CHECKING:
+    from onnx import GraphProto
 
 _PROVIDERS = {"cuda": "CUDAExecutionProvider", "coreml": "CoreMLExecutionProvider", "cpu": "CPUExecutionProvider"}
 
@@ -32,7 +36,15 @@ def available_devices() -> list[str]:
 class OnnxRuntimeGraph:
     """A graph in an onnxruntime session."""
 
-    def __init__(self, path: Path, device: str = "cpu", *, outputs: Sequence[str] = (), threads: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        device: str = "cpu",
+        *,
+        outputs: Sequence[str] = (),
+        shapes: Shapes = SAME,
+        threads: int = 0,
+    ) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -42,7 +54,7 @@ class OnnxRuntimeGraph:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         providers = [_PROVIDERS[device]] + ([_PROVIDERS["cpu"]] if device != "cpu" else [])
-        graph = _leading_to(path, outputs) if outputs else str(path)
+        graph = _changed(path, outputs, shapes) if outputs or shapes else str(path)
         self._session = onnxruntime.InferenceSession(graph, options, providers=providers)
         if self._session.get_providers()[0] != providers[0]:
             raise ModelError(
@@ -96,14 +108,33 @@ def _placed(end: Any, device: str) -> Any:
     return OrtValue.ortvalue_from_shape_and_type(end.shape, np.float32, device, 0)
 
 
-def _leading_to(path: Path, outputs: Sequence[str]) -> bytes:
-    """A graph without what these outputs do not need: onnxruntime computes every node that there is, even with
-    `only_execute_path_to_fetches` (1.32).
-    """
+def _changed(path: Path, outputs: Sequence[str], shapes: Shapes) -> bytes:
+    """A graph for inputs of other shapes, or without what is not needed for these outputs."""
     import onnx
 
     model = onnx.load(path, load_external_data=False)
-    graph, needed, nodes = model.graph, set(outputs), []
+    if outputs:
+        _lead_to(model.graph, outputs)
+    if shapes:
+        _reshape(model.graph, shapes)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _reshape(graph: GraphProto, shapes: Shapes) -> None:
+    """What the file says of the shapes of outputs does not hold any more: onnxruntime finds out."""
+    for given in graph.input:
+        for dimension, length in zip(given.type.tensor_type.shape.dim, shapes.get(given.name, ()), strict=False):
+            dimension.dim_value = length
+    for made in graph.output:
+        made.type.tensor_type.ClearField("shape")
+
+
+def _lead_to(graph: GraphProto, outputs: Sequence[str]) -> None:
+    """Leave out what these outputs do not need: onnxruntime computes every node that there is, even with
+    `only_execute_path_to_fetches` (1.32).
+    """
+    needed, nodes = set(outputs), []
     for node in reversed(graph.node):
         if needed.intersection(node.output):
             nodes.append(node)
@@ -113,5 +144,3 @@ def _leading_to(path: Path, outputs: Sequence[str]) -> bytes:
     for field, kept in ((graph.node, nodes[::-1]), (graph.initializer, constants), (graph.output, wanted)):
         del field[:]
         field.extend(kept)
-    content: bytes = model.SerializeToString()
-    return content

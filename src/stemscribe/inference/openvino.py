@@ -12,6 +12,7 @@ import numpy as np
 
 from stemscribe.arrays import Array
 from stemscribe.inference.compiled import CompiledGraphs
+from stemscribe.inference.graph import SAME, Shapes
 
 
 def version() -> str:
@@ -27,12 +28,19 @@ class OpenVinoGraph:
     Args:
         path: an ONNX file.
         outputs: which outputs are wanted.
+        shapes: of inputs that are to have others than in the file.
         threads: how many to use; 0 leaves it to OpenVINO.
         kept: where it may be found compiled, or is kept once it is.
     """
 
     def __init__(
-        self, path: Path, *, outputs: Sequence[str] = (), threads: int = 0, kept: CompiledGraphs | None = None
+        self,
+        path: Path,
+        *,
+        outputs: Sequence[str] = (),
+        shapes: Shapes = SAME,
+        threads: int = 0,
+        kept: CompiledGraphs | None = None,
     ) -> None:
         import openvino
 
@@ -42,9 +50,9 @@ class OpenVinoGraph:
             config["INFERENCE_NUM_THREADS"] = threads
         core = openvino.Core()
         if kept is None:
-            compiled = core.compile_model(_read(core, path, outputs), "CPU", config)
+            compiled = core.compile_model(_read(core, path, outputs, shapes), "CPU", config)
         else:
-            compiled = _found_or_compiled(core, path, outputs, config, kept)
+            compiled = _found_or_compiled(core, path, outputs, shapes, config, kept)
         self._request = compiled.create_infer_request()
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
@@ -52,19 +60,21 @@ class OpenVinoGraph:
         return [np.asarray(output) for output in results.values()]
 
 
-def _read(core: Any, path: Path, outputs: Sequence[str]) -> Any:
-    """The graph of a file, or what of it the outputs need."""
+def _read(core: Any, path: Path, outputs: Sequence[str], shapes: Shapes) -> Any:
+    """The graph of a file, or what of it the outputs need, for inputs of these shapes."""
     import openvino
 
     model = core.read_model(path)
-    if not outputs:
-        return model
-    results = {result.get_friendly_name().rpartition("/sink_port_")[0]: result for result in model.get_results()}
-    return openvino.Model([results[name] for name in outputs], model.get_parameters())
+    if outputs:
+        results = {result.get_friendly_name().rpartition("/sink_port_")[0]: result for result in model.get_results()}
+        model = openvino.Model([results[name] for name in outputs], model.get_parameters())
+    if shapes:
+        model.reshape({name: list(shape) for name, shape in shapes.items()})
+    return model
 
 
 def _found_or_compiled(
-    core: Any, path: Path, outputs: Sequence[str], config: Mapping[str, Any], kept: CompiledGraphs
+    core: Any, path: Path, outputs: Sequence[str], shapes: Shapes, config: Mapping[str, Any], kept: CompiledGraphs
 ) -> Any:
     processor = core.get_property("CPU", "FULL_DEVICE_NAME")
     graph = path.stat()  # its hash is proven when it is fetched, and would take a tenth of a second here
@@ -73,12 +83,12 @@ def _found_or_compiled(
         str(graph.st_mtime_ns),
         version(),
         processor,
-        json.dumps(config, sort_keys=True),
+        json.dumps([config, dict(shapes)], sort_keys=True),
         *outputs,
     ]
     if (content := kept.find(facts)) is not None:
         with suppress(RuntimeError):  # it says so if it does not like it
             return core.import_model(content, "CPU", config)
-    compiled = core.compile_model(_read(core, path, outputs), "CPU", config)
+    compiled = core.compile_model(_read(core, path, outputs, shapes), "CPU", config)
     kept.keep(facts, compiled.export_model().getvalue())
     return compiled

@@ -20,7 +20,7 @@ import numpy as np
 from stemscribe.arrays import Array
 from stemscribe.audio.writer import StemWriter
 from stemscribe.choices import ClipMode, StemFormat, StemSubtype
-from stemscribe.concurrency import one_ahead
+from stemscribe.concurrency import made_ahead, one_ahead
 from stemscribe.separation.journal import Journal, Layout
 from stemscribe.separation.stream import ReadMix
 from stemscribe.separation.windows import Window
@@ -143,7 +143,7 @@ def stem_blocks(journal: Journal, layout: Layout, read_mix: ReadMix) -> Iterator
     def whole(committed: tuple[Window, Array]) -> dict[str, Array]:
         return with_accompaniment(layout, read_mix, *committed)
 
-    for (window, _), stems in one_ahead(whole, journal.finished()):
+    for (window, _), stems in one_ahead(whole, made_ahead(journal.finished())):
         yield window, stems
 
 

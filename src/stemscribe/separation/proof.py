@@ -21,6 +21,7 @@ import numpy as np
 from stemscribe.arrays import Array
 from stemscribe.audio.rounding import rounding, step
 from stemscribe.audio.source import AudioSource
+from stemscribe.concurrency import one_ahead
 from stemscribe.errors import MediaError, StorageError
 from stemscribe.records import flush_to_disk, storage_error
 from stemscribe.separation.checks import CLICK_SURROUNDINGS, Doubt, find_click
@@ -34,7 +35,7 @@ _AGAIN = "Check the disk, and run the job again: it writes the stems again from 
 _LARGEST_ERROR = 2.5
 """Steps by which two stems may miss the mix: one for each file's rounding, and what float32 loses on the way there."""
 
-_BLOCKS = 3
+_BLOCKS = 4
 """How many blocks of the mix are remembered: it is read for the stems, and again for their sum; decoding is a third of
 the work here.
 """
@@ -93,9 +94,12 @@ def prove(
             _compare(files, name, window, rounded(at_file_level(stem, written[name].gain, files.clip_mode)), held)
             return held
 
-        for window, stems in stem_blocks(journal, layout, read_mix):
+        def read(block: tuple[Window, dict[str, Array]]) -> dict[str, Array]:
+            window, stems = block
             reading = {name: threads.submit(compared, name, window, stems[name]) for name in sources}
-            held = {name: done.result() for name, done in reading.items()}
+            return {name: done.result() for name, done in reading.items()}
+
+        for (window, stems), held in one_ahead(read, stem_blocks(journal, layout, read_mix)):
             if sum_check:
                 sum_check.add(window, held)
             seams.add(window, stems)

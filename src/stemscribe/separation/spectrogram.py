@@ -22,6 +22,7 @@ HOP_FRAMES = 1024
 BINS = FFT_FRAMES // 2
 EDGE_HOPS = 2  # frames that only exist because of the padding, at either end
 _PAD = 3 * HOP_FRAMES // 2
+_FEW = 32
 _SCALE = np.float32(1 / np.sqrt(FFT_FRAMES))
 _HANN = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT_FRAMES) / FFT_FRAMES)).astype(np.float32)
 
@@ -43,8 +44,11 @@ def analyse(signal: Array) -> Array:
     parts = np.empty((channels, 2, BINS, hops), np.float32)
 
     def fill(channel: int) -> None:
-        spectrum = np.fft.rfft(framed[channel] * (_HANN * _SCALE), axis=-1)[:, :BINS]
-        parts[channel, 0], parts[channel, 1] = spectrum.real.T, spectrum.imag.T
+        # A few hops at a time stay in the cache, and need no memory to be cleared: half of the time.
+        for start in range(0, hops, _FEW):
+            few = slice(start, start + _FEW)
+            spectrum = np.fft.rfft(framed[channel, few] * (_HANN * _SCALE), axis=-1)[:, :BINS]
+            parts[channel, 0, :, few], parts[channel, 1, :, few] = spectrum.real.T, spectrum.imag.T
 
     at_once(fill, range(channels))
     return parts.reshape(2 * channels, BINS, hops)

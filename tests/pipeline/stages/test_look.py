@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import soundfile
 
 from fakes import Array, FakeSeparator, noise
 from stemscribe.audio.source import AudioSource
+from stemscribe.errors import ModelError
 from stemscribe.jobs.job import Job, Options
-from stemscribe.pipeline.stage import Progress, StageContext
+from stemscribe.pipeline.stage import Loaded, Progress, StageContext
 from stemscribe.pipeline.stages import look as look_module
-from stemscribe.pipeline.stages.look import DETECTOR, ROUGH, is_gated, look
+from stemscribe.pipeline.stages.look import DETECTOR, ROUGH, _pieces, is_gated, look
 from stemscribe.separation.gate import Evidence
 from stemscribe.separation.windows import WindowPlan
 from stemscribe.speech.activity import HOP, level_db
@@ -48,8 +50,8 @@ def rough(monkeypatch: pytest.MonkeyPatch) -> FakeSeparator:
     """Takes a tenth of the mix for vocals; its windows are two seconds."""
     separator = FakeSeparator((0.1,), window_frames=2 * RATE, normalised=False)
 
-    def made(folder: Path, *, stems: tuple[str, ...], device: str, threads: int) -> FakeSeparator:
-        assert (folder.name, stems, device, threads) == (ROUGH, ("vocals",), "cpu", 3)
+    def made(folder: Path, *, stems: tuple[str, ...], bins: int, device: str, threads: int) -> FakeSeparator:
+        assert (folder.name, stems, bins, device, threads) == (ROUGH, ("vocals",), 768, "cpu", 3)
         return separator
 
     monkeypatch.setattr(look_module, "SpleeterOnnx", made)
@@ -154,6 +156,20 @@ def test_progress_goes_through_the_film_in_seconds(looked: Callable[..., Evidenc
     assert all(each.film == each.done for each in told)
 
 
+def test_a_model_that_cannot_be_loaded_is_told_before_the_look_is_complete(
+    looked: Callable[..., Evidence], rough: FakeSeparator
+) -> None:
+    begun: Future[Loaded] = Future()
+
+    def fails(progress: Progress) -> None:
+        if progress.done == 2 and not begun.done():
+            begun.set_exception(ModelError("It is damaged."))
+
+    with pytest.raises(ModelError, match="damaged"):
+        looked(one_sided(9 * RATE), begun=begun, progress=fails)
+    assert rough.windows < 5
+
+
 @pytest.mark.parametrize("frames", [0, 1, 2, RATE // 16000 + 1, 1411, 1412, 2 * RATE, 2 * RATE + 1])
 def test_a_film_of_next_to_nothing_is_no_exception(
     looked: Callable[..., Evidence], rough: FakeSeparator, frames: int
@@ -188,7 +204,7 @@ def test_where_the_mix_tells_enough_nobody_looks(looked: Callable[..., Evidence]
     """In twenty seconds of speech over noise; but in the ten of silence before them."""
     sound = np.concatenate([np.zeros((2, 10 * RATE), np.float32), spoken_over_music(20)], axis=1)
     found = looked(sound)
-    assert rough.windows == 6  # of 15: the silence, and 1.7 s more
+    assert rough.windows == 6  # of 15: 10 s of silence, and 1.7 s more
     seconds = np.arange(len(found.mix_db)) * HOP
     unseen = seconds > 15
     assert found.vocals_speech[unseen].max() == 0
@@ -200,3 +216,22 @@ def test_a_rehearsal_looks_everywhere(looked: Callable[..., Evidence], rough: Fa
     assert rough.windows == 4
     looked(spoken_over_music(6), rehearsal=False)
     assert rough.windows == 4
+
+
+def test_pieces_of_the_mix_are_open_or_not() -> None:
+    """Ten seconds of which two and a half are open, in pieces of at most a second."""
+    is_open = np.zeros(313, np.bool_)
+    is_open[100:178] = True
+    pieces = list(_pieces(is_open, 10 * RATE, RATE, RATE))
+    assert [piece.start for piece in pieces] == [0, *(piece.stop for piece in pieces[:-1])]
+    assert pieces[-1].stop == 10 * RATE
+    assert max(piece.stop - piece.start for piece in pieces) == RATE
+    found = [piece for piece in pieces if piece.is_open]
+    assert (found[0].start, found[-1].stop) == (141_120, 251_194)  # hops of 1411.2 frames
+    assert len(found) == 3, "as few windows as can be"
+
+
+@pytest.mark.parametrize("state", [True, False])
+def test_pieces_of_a_mix_that_is_all_one(state: bool) -> None:
+    assert list(_pieces(np.full(32, state), RATE, RATE, RATE)) == [(0, RATE, state)]
+    assert list(_pieces(np.zeros(0, np.bool_), 0, RATE, RATE)) == []

@@ -2,6 +2,8 @@ import logging
 import shutil
 from collections import namedtuple
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from stemscribe.pipeline.stages import source_separation
 from stemscribe.pipeline.stages.source_separation import SeparationRecord, SourceSeparation, separate_one_again
 from stemscribe.records import read_record, write_record
 from stemscribe.separation import finish
+from stemscribe.separation.base import Separator
 from stemscribe.separation.gate import Evidence, Treated
 from stemscribe.separation.windows import WindowPlan
 
@@ -335,6 +338,22 @@ def test_the_model_is_loaded_only_where_something_is_left_for_it(
     separate(second, job=gated)
     assert (first.windows, first.is_loaded) == (4, True)
     assert (second.windows, second.is_loaded) == (0, False)
+
+
+def test_the_look_does_not_wait_for_the_model(
+    separate: Callable[..., SeparationRecord], gated: Job, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is there once the look was taken, and not before."""
+    separator, begun = Loaded((0.5,)), Future[AbstractContextManager[Separator]]()
+
+    def looks(context: StageContext, mix: AudioSource, plan: WindowPlan) -> Evidence:
+        assert not begun.done()
+        begun.set_result(nullcontext(separator))
+        return look(context, mix, plan)
+
+    monkeypatch.setattr(source_separation, "look", looks)
+    assert separate(separator, job=gated, begun=begun).gate == RUNS
+    assert (separator.windows, look.times) == (4, 1)
 
 
 def test_other_treatments_have_another_journal(

@@ -10,27 +10,30 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from stemscribe.arrays import Array
 from stemscribe.audio.resample import Resampler
 from stemscribe.audio.source import AudioSource, to_mono
-from stemscribe.concurrency import one_ahead
+from stemscribe.concurrency import made_ahead, one_ahead
 from stemscribe.jobs.job import Options
 from stemscribe.pipeline.stage import Progress, StageContext
 from stemscribe.records import replacing
 from stemscribe.separation.base import Separator
 from stemscribe.separation.engines.spleeter_onnx import SpleeterOnnx
 from stemscribe.separation.gate import Evidence, Mask, MixEvidence, open_questions
-from stemscribe.separation.windows import Window, WindowPlan
+from stemscribe.separation.windows import WindowPlan
 from stemscribe.speech.activity import HOP, SAMPLE_RATE, SpeechDetector
-from stemscribe.timebase import to_seconds
+from stemscribe.timebase import to_frames, to_seconds
 
 log = logging.getLogger(__name__)
 
 ROUGH, DETECTOR = LOOKERS = ("spleeter", "silero-vad")
 """The models that take part: what separates roughly, and what hears speech."""
+_BINS = 768  # of 1024 that the rough model knows: up to 8.3 kHz, where what the detector hears ends as well
 
 
 def is_gated(options: Options) -> bool:
@@ -49,14 +52,18 @@ def look(context: StageContext, mix: AudioSource, plan: WindowPlan) -> Evidence:
     Raises:
         StorageError: the disk is full or cannot be written.
     """
-    rough = SpleeterOnnx(context.models[ROUGH], stems=("vocals",), device="cpu", threads=context.options.threads)
-    key = f"{plan} {rough.window_frames} {rough.runtime}"
+    rough = SpleeterOnnx(
+        context.models[ROUGH], stems=("vocals",), bins=_BINS, device="cpu", threads=context.options.threads
+    )
+    key = f"{plan} {rough.window_frames} {_BINS} {rough.runtime}"
     kept = context.scratch / f"look-{hashlib.sha256(key.encode()).hexdigest()[:8]}.npy"
     if not kept.exists():
         started = time.monotonic()
         film = to_seconds(mix.frames, mix.sample_rate)
 
         def seen(frames: int) -> None:
+            if context.begun is not None and context.begun.done():
+                context.begun.result()  # what could not be loaded is told now, and not when the look is complete
             done = min(to_seconds(frames, mix.sample_rate), film)
             context.progress(Progress(done, film, "s", done))
 
@@ -77,7 +84,7 @@ def _found(
 ) -> Array:
     """All facts of each hop, `[facts, hops]`; without a plan, nothing is left to the mix alone."""
     seen(0)
-    mix_speech, (mix_db,) = _heard(detector(), mix.mono_blocks(SAMPLE_RATE), 1)
+    mix_speech, (mix_db,) = _heard(detector(), made_ahead(mix.mono_blocks(SAMPLE_RATE)), 1)
     is_open = np.ones(len(mix_db), np.bool_)
     if plan is not None:
         is_open = open_questions(plan, mix.sample_rate, MixEvidence(HOP, mix_speech, mix_db))
@@ -103,17 +110,34 @@ def _parts(mix: AudioSource, rough: Separator, is_open: Mask, seen: Callable[[in
     what it hears for speech sooner than it would have, which is the safe side.
     """
     resampler = Resampler(mix.sample_rate, SAMPLE_RATE, 2)
-    windows = WindowPlan(mix.frames, rough.window_frames, 0)
-    blocks = ((window, mix.read(window.start, window.start + rough.window_frames)) for window in windows)
+    pieces = _pieces(is_open, mix.frames, mix.sample_rate, rough.window_frames)
+    blocks = ((piece, mix.read(piece.start, piece.start + rough.window_frames)) for piece in pieces)
 
-    def separated(window_and_block: tuple[Window, Array]) -> Array:
-        window, block = window_and_block
-        first, stop = (int(to_seconds(frame, mix.sample_rate) / HOP) for frame in (window.start, window.stop))
-        vocals = rough.separate(block)[0] if is_open[first : stop + 1].any() else np.zeros_like(block)
-        return np.concatenate([to_mono(vocals), to_mono(block - vocals)])[:, : window.frames]
+    def separated(piece_and_block: tuple[_Piece, Array]) -> Array:
+        piece, block = piece_and_block
+        vocals = rough.separate(block)[0] if piece.is_open else np.zeros_like(block)
+        return np.concatenate([to_mono(vocals), to_mono(block - vocals)])[:, : piece.stop - piece.start]
 
     # One at a time: two of them take 80 MB more at some moments, or do not, which is no memory that is flat.
-    for (window, _), parts in one_ahead(separated, blocks):
+    for (piece, _), parts in one_ahead(separated, blocks):
         yield resampler.push(parts)
-        seen(window.stop)
+        seen(piece.stop)
     yield resampler.push(np.zeros((2, 0), np.float32), last=True)
+
+
+class _Piece(NamedTuple):
+    """The frames `start` ≤ n < `stop` of the mix, and whether any question is open there."""
+
+    start: int
+    stop: int
+    is_open: bool
+
+
+def _pieces(is_open: Mask, frames: int, sample_rate: int, longest: int) -> Iterator[_Piece]:
+    """All of the mix in pieces of at most so many frames: what is open begins with one, and shares none."""
+    changes = np.flatnonzero(np.diff(is_open)) + 1
+    edges = [0, *(to_frames(hop * HOP, sample_rate) for hop in changes.tolist()), frames]
+    states = is_open[[0, *changes]] if len(is_open) else [False]
+    for (first, last), state in zip(pairwise(edges), states, strict=True):
+        for start in range(first, last, longest):
+            yield _Piece(start, min(start + longest, last), bool(state))

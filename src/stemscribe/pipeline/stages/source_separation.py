@@ -8,8 +8,8 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -145,8 +145,7 @@ class SourceSeparation:
         paths = {name: path for name, path in context.outputs.items() if name != "separation"}
         files = StemFiles(paths, info.sample_rate, options.stem_format, options.stem_subtype, options.clip_mode)
         with AudioSource(context.inputs["mix"], gain=info.gain) as mix, ExitStack() as stack:
-            with _separator(context) as separator:
-                treated = _treated(context, separator, mix, info)
+            with _ready(context, mix, info) as (separator, treated):
                 layout = _layout(separator, info, options, treated)
                 journal = stack.enter_context(Journal(_journal_folder(context, layout), layout))
                 _check_space(context, layout, journal)
@@ -234,6 +233,21 @@ def separate_one_again(context: StageContext, pick: Callable[[int], int]) -> One
         exact=noise == 0,
         snr_db=math.inf if noise == 0 else 10 * math.log10(max(signal, 1e-30) / noise),
     )
+
+
+@contextmanager
+def _ready(context: StageContext, mix: AudioSource, info: MixInfo) -> Iterator[tuple[Separator, tuple[Treatment, ...]]]:
+    """What separates, and how each window is to be treated.
+
+    How long the windows of a graph are is known before it is loaded: so the look is taken meanwhile.
+    """
+    if context.options.engine != "torch":
+        treated = _treated(context, _open(context.options, context.models, context.environments), mix, info)
+        with _separator(context) as separator:
+            yield separator, treated
+    else:
+        with _separator(context) as separator:
+            yield separator, _treated(context, separator, mix, info)
 
 
 def _separator(context: StageContext) -> AbstractContextManager[Separator]:

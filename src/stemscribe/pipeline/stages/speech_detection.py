@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from stemscribe.arrays import Array
 from stemscribe.audio.source import AudioSource
+from stemscribe.concurrency import made_ahead
 from stemscribe.jobs.job import Options
 from stemscribe.pipeline.stage import Artefact, Progress, StageContext
 from stemscribe.pipeline.stages.levels import CENTRE, NEEDED, Audible, is_centre_audible, open_at_film_level
@@ -88,7 +89,7 @@ class SpeechDetection:
 def _counted(context: StageContext, source: AudioSource, number: int, of: int) -> Iterator[Array]:
     """A file's mono blocks at 16 kHz; tells how far all files have been heard, of which `number` come before it."""
     film, heard = to_seconds(source.frames, source.sample_rate), 0.0
-    for block in source.mono_blocks(SAMPLE_RATE):
+    for block in made_ahead(source.mono_blocks(SAMPLE_RATE)):
         yield block
         heard += to_seconds(block.shape[-1], SAMPLE_RATE)
         done = min(number * film + heard, of * film)

@@ -9,6 +9,8 @@ drops what lies there and the highest bin (`stemscribe.separation.spectrogram`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +21,7 @@ HOP_FRAMES = 1024
 _OVERLAP = FFT_FRAMES // HOP_FRAMES
 _HANN = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT_FRAMES) / FFT_FRAMES)).astype(np.float32)
 _BACK = _HANN * np.float32(2 / 3)
+_FEW = 32
 
 Spectrum = npt.NDArray[np.complex64]
 
@@ -36,7 +39,10 @@ def analyse(signal: Array) -> Spectrum:
     padded = np.zeros((signal.shape[0], (hops - 1) * HOP_FRAMES + FFT_FRAMES), np.float32)
     padded[:, FFT_FRAMES : FFT_FRAMES + signal.shape[-1]] = signal
     framed = np.lib.stride_tricks.sliding_window_view(padded, FFT_FRAMES, axis=-1)[:, ::HOP_FRAMES]
-    return np.fft.rfft(framed * _HANN).astype(np.complex64, copy=False)
+    spectrum = np.empty((signal.shape[0], hops, FFT_FRAMES // 2 + 1), np.complex64)
+    for few in _few_at_a_time(hops):
+        spectrum[:, few] = np.fft.rfft(framed[:, few] * _HANN)
+    return spectrum
 
 
 def synthesise(spectrum: Spectrum, frames: int) -> Array:
@@ -49,11 +55,17 @@ def synthesise(spectrum: Spectrum, frames: int) -> Array:
     Returns:
         `[channels, frames]`.
     """
-    framed = np.fft.irfft(spectrum, n=FFT_FRAMES).astype(np.float32, copy=False)
-    framed *= _BACK
-    channels, hops, _ = framed.shape
+    channels, hops, _ = spectrum.shape
+    framed = np.empty((channels, hops, FFT_FRAMES), np.float32)
+    for few in _few_at_a_time(hops):
+        framed[:, few] = np.fft.irfft(spectrum[:, few], n=FFT_FRAMES) * _BACK
     quarters = framed.reshape(channels, hops, _OVERLAP, HOP_FRAMES)
     total = np.zeros((channels, hops + _OVERLAP - 1, HOP_FRAMES), np.float32)
     for quarter in range(_OVERLAP):
         total[:, quarter : quarter + hops] += quarters[:, :, quarter]
     return total.reshape(channels, -1)[:, FFT_FRAMES : FFT_FRAMES + frames]
+
+
+def _few_at_a_time(hops: int) -> Iterator[slice]:
+    """Hops in parts of a megabyte: what is computed of them stays in the cache, and needs no memory to be cleared."""
+    return (slice(start, start + _FEW) for start in range(0, hops, _FEW))
