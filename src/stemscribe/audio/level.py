@@ -38,7 +38,7 @@ class LevelMeter:
         mono = block.mean(axis=0, dtype=np.float64)
         self.frames += mono.size
         self._sum += float(mono.sum())
-        self._squares += float(np.dot(mono, mono))
+        self._squares += float(np.square(mono).sum())  # a dot product keeps a second core spinning for a while
         self._peak = max(self._peak, float(np.abs(block).max()))
 
     @property
