@@ -85,7 +85,9 @@ def test_what_was_damaged_is_compiled_anew_and_kept_again(
 def test_what_openvino_does_not_like_is_compiled_anew(
     path: Path, tmp_path: Path, compilations: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CompiledGraphs, "find", lambda self, facts: b"of another release")
+    monkeypatch.setattr(
+        CompiledGraphs, "find", lambda self, facts: np.frombuffer(bytearray(b"of another release"), np.uint8)
+    )
     assert product(path, tmp_path / "kept") == [2, 4, 6]
     assert len(compilations) == 1
 

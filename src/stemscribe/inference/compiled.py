@@ -15,12 +15,17 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from stemscribe.errors import StorageError
 from stemscribe.records import make_folder, replacing
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 COMPILED = "compiled"  # where, in the folder of a model
+Bytes: TypeAlias = npt.NDArray[np.uint8]
 KEPT = 2  # with vocals alone, and with all stems
 
 
@@ -34,14 +39,14 @@ class CompiledGraphs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def find(self, facts: Sequence[str]) -> bytes | None:
+    def find(self, facts: Sequence[str]) -> Bytes | None:
         """What was kept under these facts; `None` if there is nothing, or nothing whole."""
         for path in self._folder.glob(f"{_digest(facts)}-*.bin"):
             with suppress(OSError):
                 if not (_is_ours(self._folder) and _is_ours(path)):
                     continue
-                compiled = path.read_bytes()
-                if path.name == _name(facts, compiled):
+                compiled = _read(path)
+                if path.name == _name(facts, compiled.data):
                     return compiled
         return None
 
@@ -69,7 +74,15 @@ def _is_ours(path: Path) -> bool:
     return sys.platform == "win32" or (found.st_uid == os.geteuid() and not found.st_mode & _OTHERS_WRITE)
 
 
-def _name(facts: Sequence[str], compiled: bytes) -> str:
+def _read(path: Path) -> Bytes:
+    """A file, in memory that a runtime may go on using: it takes none that cannot be written to."""
+    with path.open("rb") as file:
+        content = np.zeros(os.fstat(file.fileno()).st_size, np.uint8)
+        file.readinto(content.data)
+    return content
+
+
+def _name(facts: Sequence[str], compiled: memoryview | bytes) -> str:
     return f"{_digest(facts)}-{hashlib.sha256(compiled).hexdigest()}.bin"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from stemscribe.arrays import Array
-from stemscribe.inference.compiled import CompiledGraphs
+from stemscribe.inference.compiled import Bytes, CompiledGraphs
 from stemscribe.inference.graph import SAME, Shapes
 
 
@@ -52,7 +52,7 @@ class OpenVinoGraph:
         if kept is None:
             compiled = core.compile_model(_read(core, path, outputs, shapes), "CPU", config)
         else:
-            compiled = _found_or_compiled(core, path, outputs, shapes, config, kept)
+            compiled, self._held = _found_or_compiled(core, path, outputs, shapes, config, kept)
         self._request = compiled.create_infer_request()
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
@@ -75,7 +75,10 @@ def _read(core: Any, path: Path, outputs: Sequence[str], shapes: Shapes) -> Any:
 
 def _found_or_compiled(
     core: Any, path: Path, outputs: Sequence[str], shapes: Shapes, config: Mapping[str, Any], kept: CompiledGraphs
-) -> Any:
+) -> tuple[Any, Bytes | None]:
+    """A compiled graph, and the memory that it goes on using, if any."""
+    import openvino
+
     processor = core.get_property("CPU", "FULL_DEVICE_NAME")
     graph = path.stat()  # its hash is proven when it is fetched, and would take a tenth of a second here
     facts = [
@@ -87,8 +90,8 @@ def _found_or_compiled(
         *outputs,
     ]
     if (content := kept.find(facts)) is not None:
-        with suppress(RuntimeError):  # it says so if it does not like it
-            return core.import_model(content, "CPU", config)
+        with suppress(RuntimeError, TypeError):  # it says so if it does not like it; older releases want a stream
+            return core.import_model(openvino.Tensor(content, shared_memory=True), "CPU", config), content
     compiled = core.compile_model(_read(core, path, outputs, shapes), "CPU", config)
     kept.keep(facts, compiled.export_model().getvalue())
-    return compiled
+    return compiled, None

@@ -24,7 +24,7 @@ class Demux:
     """Decodes the right audio track of the film, once, for all later stages."""
 
     name = "demux"
-    version = 2
+    version = 3
     depends_on = ("source_language", "audio_track", "start_time", "end_time")
     parameters: ClassVar[dict[str, object]] = {"rate": MIX_RATE}
     inputs = ()

@@ -95,7 +95,7 @@ class SourceSeparation:
     """Separates the voices from everything else with Demucs, window by window."""
 
     name = "source_separation"
-    version = 3
+    version = 4
     depends_on = (
         "engine",
         "separation_model",
