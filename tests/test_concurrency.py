@@ -98,6 +98,25 @@ def test_an_error_in_the_making_is_raised_where_its_item_is_due() -> None:
     assert seen == [-0.5, -1.0]
 
 
+def test_what_is_made_ahead_can_be_given_up_at_any_time() -> None:
+    begun, release, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def making() -> Iterator[int]:
+        yield 0
+        begun.set()
+        release.wait(10)
+        ended.set()
+        yield 1
+
+    made = made_ahead(making())
+    assert next(made) == 0
+    assert begun.wait(10)
+    made.close()  # would take ten seconds
+    assert not ended.is_set()
+    release.set()
+    assert ended.wait(10)
+
+
 def test_all_items_are_worked_on_at_once() -> None:
     meeting = threading.Barrier(3, timeout=10)
     assert sorted(at_once(lambda number: meeting.wait(), range(3))) == [0, 1, 2]

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 import time
 import zlib
 from array import array
@@ -148,11 +149,22 @@ def read_record(path: Path, kind: type[Record]) -> Record:
         RecordError: the file is missing, is not JSON, or does not have the fields of `kind`.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(regular(path).read_bytes(), type=kind)
     except OSError as error:
         raise unreadable_record(path, error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise invalid_record(path, kind, error) from error
+
+
+def regular(path: Path) -> Path:
+    """The path of a file, if it is one: a pipe in its place would keep whoever opens it waiting.
+
+    Raises:
+        OSError: there is something else, or nothing.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(None, "it is no regular file")
+    return path
 
 
 def unreadable_record(path: Path, error: OSError) -> RecordError:

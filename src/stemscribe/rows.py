@@ -16,7 +16,7 @@ from typing import IO, TypeVar
 import msgspec
 
 from stemscribe.errors import RecordError
-from stemscribe.records import invalid_record, replacing, to_json, unreadable_record
+from stemscribe.records import invalid_record, regular, replacing, to_json, unreadable_record
 
 Record = TypeVar("Record")
 Row = TypeVar("Row")
@@ -116,7 +116,7 @@ def _foreign(path: Path) -> RecordError:
 @contextmanager
 def _read(path: Path, kind: type) -> Iterator[IO[bytes]]:
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             yield file
     except OSError as error:
         raise unreadable_record(path, error) from error

@@ -206,3 +206,18 @@ def test_an_interrupt_on_the_way_out_is_no_traceback(tmp_path: Path) -> None:
     late = f"import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGINT); {MAIN}"
     done = subprocess.run([sys.executable, "-c", late, "--version"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+STUCK = """
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from stemscribe.cli import app
+app.LEAVING_SECONDS = 0.5
+ThreadPoolExecutor(1).submit(threading.Event().wait)
+app._leave(130)
+"""
+
+
+def test_a_thread_that_hangs_keeps_no_process() -> None:
+    done = subprocess.run([sys.executable, "-c", STUCK], timeout=60)
+    assert done.returncode == 130

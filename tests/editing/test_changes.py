@@ -193,3 +193,10 @@ def test_what_is_no_record_of_changes_is_said(tmp_path: Path) -> None:
     (tmp_path / FILE).write_text('{"transcript": "a", "changes": [{"change": "burn"}]}')
     with pytest.raises(RecordError, match=FILE):
         read_edits(tmp_path, "a")
+
+
+def test_a_revision_is_that_of_one_transcript() -> None:
+    """Whoever looks at one that is not there any more changes nothing in the one that is."""
+    change = Rewrite("0", "ask not")
+    revisions = {Edits(transcript, changes).revision for transcript in "ab" for changes in ((), (change,))}
+    assert len(revisions) == 4

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from stemscribe.jobs.folder import JobFolder, all_jobs, create
 from stemscribe.jobs.job import Options
 from stemscribe.models.spec import Catalog, load_catalog
 from stemscribe.pipeline.prepare import Request, checked, latest_or_new
+from stemscribe.pipeline.receipt import dependencies
+from stemscribe.pipeline.stages.demux import Demux
 
 VENVS = Path("nowhere")
 
@@ -46,6 +49,30 @@ def test_the_same_request_goes_on_with_the_same_job(tmp_path: Path, film: Path, 
     assert new
     assert other.path != first.path
     assert prepare(tmp_path, request, catalog).path not in (first.path, other.path)
+
+
+@pytest.mark.parametrize(
+    ("language", "asked", "track"),
+    [("auto", "", "0"), ("hi", "", "1"), ("ta", "", "0"), ("en", "hi", "1"), ("hi", "0", "0")],
+)
+def test_a_job_names_the_track_that_it_is_about(
+    film: Path, catalog: Catalog, language: str, asked: str, track: str
+) -> None:
+    request = Request(film, "transcribe", language, Options(audio_track=asked))
+    assert checked(request, catalog, VENVS).options.audio_track == track
+
+
+def test_what_was_made_of_a_track_serves_every_language(tmp_path: Path, catalog: Catalog) -> None:
+    film = write_film(tmp_path / "film.mkv", [(tone(10), "eng")])
+    stems, words = (
+        checked(Request(film, "separate"), catalog, VENVS),
+        checked(Request(film, "transcribe", "hi"), catalog, VENVS),
+    )
+    assert stems.source_language != words.source_language
+    first = [dependencies(Demux(), job, {}, {}, VENVS).fingerprint for job in (stems, words)]
+    assert first[0] == first[1]
+    other = replace(words, options=replace(words.options, audio_track="1"))
+    assert dependencies(Demux(), other, {}, {}, VENVS).fingerprint != first[0]
 
 
 def test_a_broken_job_is_no_reason_not_to_make_another(tmp_path: Path, film: Path, catalog: Catalog) -> None:

@@ -106,3 +106,26 @@ def test_what_was_taken_and_given_back_counts() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 300 * MB
+
+
+SPECTRA = """
+import resource
+from stemscribe.pipeline.resources import give_memory_back, keeping_memory
+give_memory_back()
+with keeping_memory():
+    pass
+def taken(times):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(times):
+        block = b"x" * 1_000_000
+        del block
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(taken(1), taken(100))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is glibc that gives back what is freed")
+def test_small_blocks_are_recycled() -> None:
+    told = subprocess.run([sys.executable, "-c", SPECTRA], capture_output=True, text=True, check=True).stdout
+    first, others = map(int, told.split())
+    assert others < first < 1000, "245 pages are a megabyte"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -114,7 +115,9 @@ def test_a_link_in_a_job_is_not_followed(client: TestClient, out: Path, job: str
 def test_sounds_are_served_in_parts(client: TestClient, out: Path, job: str) -> None:
     whole = (out / job / "99_source_separation" / "vocals.wav").read_bytes()
     path = f"/api/jobs/{job}/artefacts/vocals"
-    assert client.get(path).content == whole
+    answer = client.get(path)
+    assert answer.content == whole
+    assert answer.headers["content-disposition"] == 'attachment; filename="vocals.wav"', "nobody's page is opened"
     part = client.get(path, headers={"range": "bytes=100-199"})
     assert (part.status_code, part.content) == (206, whole[100:200])
     assert part.headers["content-range"] == f"bytes 100-199/{len(whole)}"
@@ -292,6 +295,34 @@ def test_all_transcripts_are_searched_as_they_are_now(client: TestClient, out: P
     assert found("not") == ["ask \x02not\x03"], "it is made again"
 
 
+def test_what_is_gone_is_not_found_any_more(client: TestClient, out: Path, job: str) -> None:
+    other = finished_job(out).path.name
+    assert {one["job"] for one in client.get("/api/search?q=nut").json()} == {job, other}
+    shutil.rmtree(out / other)
+    assert {one["job"] for one in client.get("/api/search?q=nut").json()} == {job}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+@pytest.mark.parametrize("path", ["manifest.json", "04_export/edits.json", "04_export/ledger.json", "pipeline.log"])
+def test_a_pipe_in_a_job_keeps_nobody_waiting(client: TestClient, out: Path, job: str, path: str) -> None:
+    (out / job / path).unlink(missing_ok=True)
+    os.mkfifo(out / job / path)
+    with ThreadPoolExecutor(1) as pool:
+        asked = [f"/api/jobs/{job}", "/api/jobs", f"/api/jobs/{job}/transcript", "/api/search?q=nut"]
+        answers = [pool.submit(client.get, address) for address in asked]
+        assert [answer.result(20).status_code in {200, 409} for answer in answers] == [True] * 4
+
+
+def test_changes_to_a_transcript_that_was_there_before_are_told(client: TestClient, out: Path, job: str) -> None:
+    before = client.get(f"/api/jobs/{job}/transcript").json()
+    mended = mend(client, job, before["revision"], change="rewrite", segment="0", text="ask not").json()
+    path = out / job / "04_export" / "edits.json"
+    path.write_text(path.read_text().replace(json.loads(path.read_text())["transcript"], "f" * 64))
+    found = client.get(f"/api/jobs/{job}/transcript").json()
+    assert (found["changes"], found["set_aside"]) == (0, 1)
+    assert (before["set_aside"], mended["set_aside"]) == (0, 0)
+
+
 def test_names_and_words_are_shown_as_text(client: TestClient, out: Path) -> None:
     job = finished_job(out, media="<img src=x onerror=alert(1)>.mkv").path.name
     for path in ("/", f"/jobs/{job}", f"/jobs/{job}/listen", f"/jobs/{job}/transcript", "/search?q=फिल्म"):
@@ -314,6 +345,24 @@ def test_a_film_is_sent_to_the_disk_as_it_comes(client: TestClient, out: Path) -
     again = client.put("/api/uploads/my film.mkv", content=b"other").json()["path"]
     assert Path(again).name == "my film-2.mkv"
     assert not list(path.parent.glob(".*"))
+
+
+def test_films_of_one_name_that_come_at_once_are_all_kept(visit: Callable[..., TestClient], out: Path) -> None:
+    films = [bytes([number]) * 300_000 for number in range(6)]
+
+    def send(film: bytes) -> Path:
+        return Path(visit().put("/api/uploads/00001.MTS", content=film).json()["path"])
+
+    with ThreadPoolExecutor(len(films)) as pool:
+        paths = list(pool.map(send, films))
+    assert [path.read_bytes() for path in paths] == films
+    assert len(list((out / "uploads").iterdir())) == len(films)
+
+
+def test_a_name_that_no_disk_can_hold_is_refused(client: TestClient, out: Path) -> None:
+    answer = client.put(f"/api/uploads/{'फ' * 90}.mkv", content=b"x")
+    assert (answer.status_code, "too long" in answer.json()["detail"]) == (422, True)
+    assert not list(out.glob("uploads/*"))
 
 
 @pytest.mark.parametrize("name", ["..", "%2e%2e%2fevil", "..%5cevil", ".hidden", "%00", "a%0ab"])

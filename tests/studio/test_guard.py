@@ -76,6 +76,12 @@ def test_a_stranger_cannot_act(visit: Callable[..., TestClient], out: Path) -> N
     assert visit(**link).get("/").status_code == 200, "a link on another page"
 
 
+@pytest.mark.parametrize("other", ['settings={"theme": "dark", "x": [1, 2]}', "a=b c; d", 'odd="', "=;"])
+def test_cookies_of_other_programs_lock_nobody_out(visit: Callable[..., TestClient], other: str) -> None:
+    client = visit(authorization="", cookie=f"{other}; stemscribe-8765={TOKEN}")
+    assert client.get("/api/jobs").status_code == 200
+
+
 def test_whoever_has_the_address_comes_in_and_has_a_cookie_afterwards(visit: Callable[..., TestClient]) -> None:
     client = visit(authorization="")
     answer = client.get(f"/search?q=a+b&token={TOKEN}", follow_redirects=False)

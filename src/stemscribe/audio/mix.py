@@ -85,7 +85,7 @@ class MixInfo:
         damaged_packets: how many packets could not be decoded; lost sound is silent.
         damaged_samples: how many samples were no numbers or absurdly loud; they are silent, or cut off.
         centre: of the centre channel beside it; unset, and not written, where the track has none, so that the mix of
-            other films is described as it always was, and what was made of it still holds.
+            other films is described as it always was.
     """
 
     frames: _Count

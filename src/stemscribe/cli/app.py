@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
+import threading
 from importlib import import_module
 from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -30,6 +33,7 @@ COMMANDS = (
     "doctor",
 )
 INTERRUPTED = 130
+LEAVING_SECONDS = 60.0  # more than the windows take that are under way
 
 
 class Commands(click.Group):
@@ -70,6 +74,14 @@ def main() -> None:
         code = INTERRUPTED
     for number in (signal.SIGINT, signal.SIGTERM):  # what ends the process anyway gets no traceback on its way out
         signal.signal(number, signal.SIG_IGN)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process when its threads have ended, but wait for none that hangs, in a read from a disk that is gone."""
+    hurry = threading.Timer(LEAVING_SECONDS, os._exit, (code,))
+    hurry.daemon = True
+    hurry.start()
     sys.exit(code)
 
 

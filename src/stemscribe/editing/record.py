@@ -28,8 +28,10 @@ class Edits:
 
     @property
     def revision(self) -> str:
-        """Another one for other changes: whoever wants to change something says what they have seen."""
-        return hashlib.sha256(msgspec.json.encode(self.changes)).hexdigest()[:16]
+        """Another one for other changes, or another transcript: whoever wants to change something says what they have
+        seen.
+        """
+        return hashlib.sha256(msgspec.json.encode((self.transcript, self.changes))).hexdigest()[:16]
 
 
 def read_edits(folder: Path, transcript: str) -> Edits:
@@ -46,6 +48,22 @@ def read_edits(folder: Path, transcript: str) -> Edits:
         if path.exists() and (found := read_record(path, Edits)).transcript == transcript:
             return found
     return Edits(transcript)
+
+
+def set_aside(folder: Path, transcript: str) -> int:
+    """How many changes there are to the transcript that was there before.
+
+    Args:
+        folder: of the transcript.
+        transcript: its SHA-256.
+
+    Raises:
+        RecordError: what was kept is not valid.
+    """
+    path = folder / FILE
+    if not path.exists() or (found := read_record(path, Edits)).transcript == transcript:
+        return 0
+    return len(found.changes)
 
 
 def write_edits(folder: Path, edits: Edits) -> None:

@@ -26,7 +26,7 @@ from stemscribe.records import make_folder, replacing
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 COMPILED = "compiled"  # where, in the folder of a model
 Bytes: TypeAlias = npt.NDArray[np.uint8]
-KEPT = 2  # with vocals alone, and with all stems
+KEPT = 2  # of HTDemucs with vocals alone, and with all stems; of Spleeter for itself, and for a look
 
 
 class CompiledGraphs:

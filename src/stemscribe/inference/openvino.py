@@ -49,11 +49,13 @@ class OpenVinoGraph:
         if threads:
             config["INFERENCE_NUM_THREADS"] = threads
         core = openvino.Core()
+        held: Bytes | None = None
         if kept is None:
             compiled = core.compile_model(_read(core, path, outputs, shapes), "CPU", config)
         else:
-            compiled, self._held = _found_or_compiled(core, path, outputs, shapes, config, kept)
+            compiled, held = _found_or_compiled(core, path, outputs, shapes, config, kept)
         self._request = compiled.create_infer_request()
+        self._held = held  # for as long as there are requests
 
     def run(self, inputs: Mapping[str, Array]) -> list[Array]:
         results = self._request.infer(dict(inputs), share_inputs=True, share_outputs=True)
@@ -90,7 +92,7 @@ def _found_or_compiled(
         *outputs,
     ]
     if (content := kept.find(facts)) is not None:
-        with suppress(RuntimeError, TypeError):  # it says so if it does not like it; older releases want a stream
+        with suppress(RuntimeError):  # it says so if it does not like it
             return core.import_model(openvino.Tensor(content, shared_memory=True), "CPU", config), content
     compiled = core.compile_model(_read(core, path, outputs, shapes), "CPU", config)
     kept.keep(facts, compiled.export_model().getvalue())

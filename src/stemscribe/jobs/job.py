@@ -30,7 +30,8 @@ class Options:
     """Everything about a job that can be chosen; each stage depends on a few of them.
 
     Attributes:
-        audio_track: number (from 0) or language of the audio track; empty for the best guess.
+        audio_track: number (from 0) or language of the audio track; empty for the best guess, which a job that is
+            prepared has made.
         start_time: where to begin, on the film's clock.
         end_time: where to stop, on the film's clock; `None` for the end.
         engine: what computes the separation model.

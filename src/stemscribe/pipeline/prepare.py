@@ -81,9 +81,12 @@ def checked(request: Request, catalog: Catalog, environments: Path) -> Job:
     film = Path(os.path.abspath(request.media))  # noqa: PTH100 - resolves `..`, and leaves links as they were named
     media = probe(film, until=options.end_time)
     _check_span(media, options)
-    check_decodable(media, media.track(options.audio_track, language))
+    track = media.track(options.audio_track, language)
+    check_decodable(media, track)
     makes_film = workflow.makes("subtitled")
-    options = replace(options, container=container_for(film, options.container) if makes_film else "auto")
+    container = container_for(film, options.container) if makes_film else "auto"
+    # By its number: what was made of a track serves every job that is about it, whatever language that one names.
+    options = replace(options, audio_track=str(track.number), container=container)
     return Job(
         id="",
         media=str(film),

@@ -73,6 +73,8 @@ def option(job: Job, name: str) -> object:
         return Path(job.media).name
     if name == "media_identity":
         return job.media_identity
+    if name == "audio_track":  # a job may leave it to the language that is spoken
+        return job.options.audio_track or f"the one in {job.source_language}"
     return job.source_language if name == "source_language" else getattr(job.options, name)
 
 

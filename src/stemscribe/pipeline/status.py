@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from stemscribe.errors import JobError, RecordError, StemscribeError
 from stemscribe.jobs.folder import JobFolder
 from stemscribe.pipeline.workflows import workflow_named
+from stemscribe.records import unreadable_record
 from stemscribe.rows import read_head, read_rows
 from stemscribe.speech.ledger import Entry, Ledger
 from stemscribe.wording import percent
@@ -80,6 +82,16 @@ def detailed_status_of(folder: JobFolder) -> JobStatus:
 
 
 def _with_its_gaps(path: Path) -> Ledger:
+    """A ledger with nothing but its gaps; one that has not changed is not read again: pages ask twice a second."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise unreadable_record(path, error) from error
+    return _read(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=8)
+def _read(path: Path, changed: int, size: int) -> Ledger:
     gaps = (entry for entry in read_rows(path, "entries", Entry) if entry.kind == "gap")
     return replace(read_head(path, Ledger), entries=tuple(gaps))
 

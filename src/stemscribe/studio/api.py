@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path as FilePath
 from typing import Annotated, Any, TypeVar
@@ -41,6 +42,7 @@ router = APIRouter(prefix=PREFIX)
 LARGEST_BODY = 1 << 20  # bytes of JSON
 TICK, STILL_HERE = 0.5, 15.0  # seconds
 LOG_BYTES = 65_536
+LONGEST_NAME = 240  # bytes: what file systems have room for, and for a number
 _MEDIA_TYPES: dict[Form, str] = {
     "srt": "application/x-subrip",
     "vtt": "text/vtt",
@@ -210,6 +212,8 @@ async def _told(here: Workspace, job: str, log: FilePath, request: Request) -> A
 def _log_from(path: FilePath, place: int) -> tuple[str, int]:
     """What was added to a log, whole lines of it, and where to go on; from its last part on, to begin with."""
     try:
+        if not path.is_file():  # a pipe would wait for somebody to write
+            return "", place
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if place < 0 or place > size:
@@ -220,14 +224,16 @@ def _log_from(path: FilePath, place: int) -> tuple[str, int]:
             content = file.read(LOG_BYTES)
     except OSError:
         return "", place
-    content = content[: content.rfind(b"\n") + 1]
+    if b"\n" in content or len(content) < LOG_BYTES:  # a line that is longer comes in parts
+        content = content[: content.rfind(b"\n") + 1]
     return content.decode(errors="replace"), place + len(content)
 
 
 @router.get("/jobs/{job}/artefacts/{name}", response_class=FileResponse)
 def artefact(here: Here, job: JobId, name: Name) -> Response:
     """A file that a stage has made; a part of it, if a range is asked for."""
-    return FileResponse(here.path(job, name))
+    path = here.path(job, name)
+    return FileResponse(path, filename=path.name)  # to be saved, not opened: a job may be somebody else's
 
 
 @router.get("/jobs/{job}/media", response_class=FileResponse)
@@ -248,6 +254,9 @@ def peaks(here: Here, job: JobId, name: Name) -> Response:
     return FileResponse(here.peaks(job, name), media_type="application/octet-stream")
 
 
+_drawing = threading.Semaphore(2)  # of two minutes, one takes a hundred megabytes
+
+
 @router.get("/jobs/{job}/spectrogram/{name}", responses={200: {"content": {"application/octet-stream": {}}}})
 def picture(
     here: Here,
@@ -258,7 +267,8 @@ def picture(
     columns: Annotated[int, Query(ge=1, le=2000)] = 600,
 ) -> Response:
     """How loud each frequency is, 128 rows of bytes from high to low."""
-    found = spectrogram(here.path(job, name), start, end, columns)
+    with _drawing:
+        found = spectrogram(here.path(job, name), start, end, columns)
     return Response(found.tobytes(), media_type="application/octet-stream", headers={"X-Rows": str(ROWS)})
 
 
@@ -316,13 +326,15 @@ async def upload(here: Here, request: Request, name: Annotated[str, Path(max_len
     safe = FilePath(name.replace("\\", "/")).name.strip()
     if not safe or safe.startswith(".") or any(ord(letter) < 32 for letter in safe):
         raise HTTPException(422, "A film needs a name of its own, such as film.mkv.")
+    if len(safe.encode()) > LONGEST_NAME:
+        raise HTTPException(422, "That name is too long for a file.")
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length) > await run_in_threadpool(free_space, here.uploads):
         raise HTTPException(507, "The disk has no room for this film.")
-    target = await run_in_threadpool(_free_name, here.uploads, safe)
-    draft = target.with_name(f".{secrets.token_hex(4)}{TEMPORARY}")
+    draft = here.uploads / f".{secrets.token_hex(4)}{TEMPORARY}"
     size = 0
     try:
+        await run_in_threadpool(make_folder, here.uploads)
         with draft.open("wb") as file:
             async for chunk in request.stream():
                 await run_in_threadpool(file.write, chunk)
@@ -330,20 +342,25 @@ async def upload(here: Here, request: Request, name: Annotated[str, Path(max_len
         if not size:
             raise HTTPException(422, "Nothing was sent.")
         await run_in_threadpool(flush_to_disk, draft)
-        await run_in_threadpool(rename, draft, target)
+        target = await run_in_threadpool(_named, draft, here.uploads, safe)
     except OSError as error:
-        raise storage_error(target, error) from error
+        raise storage_error(here.uploads / safe, error) from error
     finally:
         draft.unlink(missing_ok=True)
     return json(Uploaded(str(target), size), 201)
 
 
-def _free_name(folder: FilePath, name: str) -> FilePath:
-    make_folder(folder)
+_naming = threading.Lock()
+
+
+def _named(draft: FilePath, folder: FilePath, name: str) -> FilePath:
+    """Give a film that has come its name, or one like it where that is taken: by one that came meanwhile, too."""
     path, number = folder / name, 2
-    while path.exists():
-        path = folder / f"{FilePath(name).stem}-{number}{FilePath(name).suffix}"
-        number += 1
+    with _naming:
+        while path.exists():
+            path = folder / f"{FilePath(name).stem}-{number}{FilePath(name).suffix}"
+            number += 1
+        rename(draft, path)
     return path
 
 

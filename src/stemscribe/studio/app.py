@@ -45,7 +45,7 @@ def create_app(workspace: Workspace, token: str, hosts: Collection[str]) -> ASGI
     )
     app.state.workspace, app.state.transcripts = workspace, Transcripts(workspace)
     app.openapi = api.describe(app)  # type: ignore[method-assign]
-    for kind in (StemscribeError, HTTPException, RequestValidationError):
+    for kind in (StemscribeError, HTTPException, RequestValidationError, OSError):
         app.add_exception_handler(kind, _refused)
     app.include_router(api.router)
     app.include_router(pages.router)
@@ -60,6 +60,8 @@ async def _refused(request: Request, error: Exception) -> Response:
         status, message, hint = api.status_of(error), error.message, error.hint
     elif isinstance(error, HTTPException):
         status, message = error.status_code, error.detail
+    elif isinstance(error, OSError):
+        status, message = 507, f"The disk could not be used: {error.strerror or type(error).__name__}."
     elif isinstance(error, RequestValidationError):
         if not _is_for_programs(request):
             return pages.refusal(request, 404, "There is no such page.")

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -102,13 +102,9 @@ class Guard:
         kind, _, bearer = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             given.append(bearer.strip())
-        cookies: SimpleCookie = SimpleCookie()
-        try:
-            cookies.load(headers.get("cookie", ""))
-        except CookieError:
-            return given
-        if (cookie := cookies.get(self._cookie(headers))) is not None:
-            given.append(cookie.value)
+        # Other programs at this address may have set cookies that only a browser's rules can read.
+        if (cookie := cookie_parser(headers.get("cookie", "")).get(self._cookie(headers))) is not None:
+            given.append(cookie)
         return given
 
     def _entrance(self, scope: Scope) -> Response | None:

@@ -6,6 +6,7 @@ last lines, and a studio that was started anew finds what the one before it had 
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,6 +68,10 @@ class Runs:
         with suppress(psutil.NoSuchProcess):
             write_record(place / PROCESS, Started(child.pid, psutil.Process(child.pid).create_time()))
 
+    def forget(self, job: str) -> None:
+        """Let go of what a job of that name has said, which was there before."""
+        shutil.rmtree(self._folder / job, ignore_errors=True)
+
     def is_running(self, job: str) -> bool:
         """Whether the process that a studio has started for a job is still there."""
         return self._process(job) is not None
@@ -92,7 +97,7 @@ class Runs:
 
     def _process(self, job: str) -> psutil.Process | None:
         if (child := self._children.get(job)) is not None and child.poll() is not None:
-            del self._children[job]  # it has ended, and is a zombie no more
+            self._children.pop(job, None)  # it has ended, and is a zombie no more
         with suppress(psutil.Error, RecordError):
             started = read_record(self._folder / job / PROCESS, Started)
             process = psutil.Process(started.pid)

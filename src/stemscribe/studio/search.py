@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,13 @@ class Index:
             rows = ((segment.text, job, segment.start) for segment in segments)
             database.executemany("INSERT INTO lines (text, job, start) VALUES (?, ?, ?)", rows)
             database.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?)", (job, stamp))
+
+    def keep(self, jobs: Collection[str]) -> None:
+        """Let go of all other jobs: they are not there any more."""
+        with self._opened() as database, database:
+            gone = [row for row in database.execute("SELECT job FROM jobs") if row[0] not in jobs]
+            for table in ("lines", "jobs"):
+                database.executemany(f"DELETE FROM {table} WHERE job = ?", gone)  # noqa: S608 - one of these two
 
     def find(self, words: str) -> list[Found]:
         """Where all of some words occur, or words that begin with them; the best hits first."""

@@ -214,7 +214,9 @@ class Workspace:
             raise UsageError("No film was named.", hint="Give its path, or send the file.")
         request = Request(Path(new.media), new.workflow, new.source_language, new.options)
         job = checked(request, self.catalog, self.settings.venv_dir)
-        return create(self.settings.out_dir, job).path.name
+        name = create(self.settings.out_dir, job).path.name
+        self.runs.forget(name)
+        return name
 
     def run(self, job: str, *, live: bool = False) -> None:
         """Run a job, or resume it.

@@ -17,7 +17,7 @@ from stemscribe.errors import ModelError
 from stemscribe.jobs.job import Job, Options
 from stemscribe.pipeline.stage import Loaded, Progress, StageContext
 from stemscribe.pipeline.stages import look as look_module
-from stemscribe.pipeline.stages.look import DETECTOR, ROUGH, _pieces, is_gated, look
+from stemscribe.pipeline.stages.look import DETECTOR, ROUGH, _parts, _pieces, is_gated, look
 from stemscribe.separation.gate import Evidence
 from stemscribe.separation.windows import WindowPlan
 from stemscribe.speech.activity import HOP, level_db
@@ -235,3 +235,19 @@ def test_pieces_of_the_mix_are_open_or_not() -> None:
 def test_pieces_of_a_mix_that_is_all_one(state: bool) -> None:
     assert list(_pieces(np.full(32, state), RATE, RATE, RATE)) == [(0, RATE, state)]
     assert list(_pieces(np.zeros(0, np.bool_), 0, RATE, RATE)) == []
+
+
+def test_a_short_piece_is_heard_for_itself(tmp_path: Path, rough: FakeSeparator) -> None:
+    """Of a second, a side is wired the wrong way round; the loud sound behind it, which the model sees, is as usual."""
+    sound, hops = one_sided(4 * RATE), 30
+    until = round(hops * HOP * RATE)
+    sound[1, :until] *= -1
+    sound[:, until:] *= 5
+    soundfile.write(tmp_path / "mix.wav", sound.T, RATE, subtype="FLOAT")
+    is_open = np.arange(125) < hops
+    with AudioSource(tmp_path / "mix.wav") as mix:
+        vocals, others = np.concatenate(list(_parts(mix, rough, is_open, lambda frames: None)), axis=1)
+    heard = slice(1000, 15000)  # at 16 kHz
+    assert np.std(others[heard]) == pytest.approx(9 * np.std(vocals[heard]), rel=1e-3)
+    assert np.std(vocals[heard]) > 0.005
+    assert not vocals[17000:].any(), "no question is open there"

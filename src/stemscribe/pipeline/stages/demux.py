@@ -25,7 +25,7 @@ class Demux:
 
     name = "demux"
     version = 3
-    depends_on = ("source_language", "audio_track", "start_time", "end_time")
+    depends_on = ("audio_track", "start_time", "end_time")
     parameters: ClassVar[dict[str, object]] = {"rate": MIX_RATE}
     inputs = ()
 

@@ -51,6 +51,7 @@ def look(context: StageContext, mix: AudioSource, plan: WindowPlan) -> Evidence:
 
     Raises:
         StorageError: the disk is full or cannot be written.
+        StemscribeError: what is loaded meanwhile cannot be.
     """
     rough = SpleeterOnnx(
         context.models[ROUGH], stems=("vocals",), bins=_BINS, device="cpu", threads=context.options.threads
@@ -63,7 +64,7 @@ def look(context: StageContext, mix: AudioSource, plan: WindowPlan) -> Evidence:
 
         def seen(frames: int) -> None:
             if context.begun is not None and context.begun.done():
-                context.begun.result()  # what could not be loaded is told now, and not when the look is complete
+                context.begun.result()  # what could not be loaded is told before the look is complete
             done = min(to_seconds(frames, mix.sample_rate), film)
             context.progress(Progress(done, film, "s", done))
 
@@ -110,13 +111,17 @@ def _parts(mix: AudioSource, rough: Separator, is_open: Mask, seen: Callable[[in
     what it hears for speech sooner than it would have, which is the safe side.
     """
     resampler = Resampler(mix.sample_rate, SAMPLE_RATE, 2)
-    pieces = _pieces(is_open, mix.frames, mix.sample_rate, rough.window_frames)
-    blocks = ((piece, mix.read(piece.start, piece.start + rough.window_frames)) for piece in pieces)
+    longest = rough.window_frames
+    blocks = (
+        (piece, mix.read(piece.start, piece.start + longest if piece.is_open else piece.stop))
+        for piece in _pieces(is_open, mix.frames, mix.sample_rate, longest)
+    )
 
     def separated(piece_and_block: tuple[_Piece, Array]) -> Array:
         piece, block = piece_and_block
-        vocals = rough.separate(block)[0] if piece.is_open else np.zeros_like(block)
-        return np.concatenate([to_mono(vocals), to_mono(block - vocals)])[:, : piece.stop - piece.start]
+        own = block[:, : piece.stop - piece.start]  # what is behind a short piece only lets the model hear more
+        vocals = rough.separate(block)[0][:, : own.shape[1]] if piece.is_open else np.zeros_like(own)
+        return np.concatenate([to_mono(vocals), to_mono(own - vocals)])
 
     # One at a time: two of them take 80 MB more at some moments, or do not, which is no memory that is flat.
     for (piece, _), parts in one_ahead(separated, blocks):

@@ -10,17 +10,25 @@ let pace = null;
 byId("run").addEventListener("click", () => attempt(() => ask(`/jobs/${job}/run`, { method: "POST" })));
 byId("cancel").addEventListener("click", () => attempt(() => ask(`/jobs/${job}/cancel`, { method: "POST" })));
 
-const events = new EventSource(`/api/jobs/${job}/events`);
+let events = null;
 
-events.addEventListener("job", (event) => show(JSON.parse(event.data)));
+/** Follow the job while the page is looked at: a browser has no more than six connections for all pages of a studio. */
+function follow() {
+  events?.close();
+  events = document.hidden ? null : new EventSource(`/api/jobs/${job}/events`);
+  events?.addEventListener("open", () => log.replaceChildren()); // its last part comes again
+  events?.addEventListener("job", (event) => show(JSON.parse(event.data)));
+  events?.addEventListener("log", (event) => {
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+    log.append(JSON.parse(event.data));
+    if (atEnd) {
+      log.scrollTop = log.scrollHeight;
+    }
+  });
+}
 
-events.addEventListener("log", (event) => {
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-  log.append(JSON.parse(event.data));
-  if (atEnd) {
-    log.scrollTop = log.scrollHeight;
-  }
-});
+document.addEventListener("visibilitychange", follow);
+follow();
 
 function show(view) {
   const state = byId("state");

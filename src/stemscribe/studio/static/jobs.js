@@ -10,7 +10,7 @@ form.addEventListener("submit", async (event) => {
   const button = form.querySelector("button[type=submit]");
   button.disabled = true;
   await attempt(async () => {
-    const media = file.files.length ? await sent(file.files[0]) : form.elements.media.value.trim();
+    const media = file.files.length ? await sentOnce(file.files[0]) : form.elements.media.value.trim();
     const { job } = await ask("/jobs", {
       method: "POST",
       body: {
@@ -25,6 +25,16 @@ form.addEventListener("submit", async (event) => {
   });
   button.disabled = false;
 });
+
+const places = new WeakMap();
+
+/** Where a file is that was sent: what was refused for another reason need not be sent again. */
+async function sentOnce(film) {
+  if (!places.has(film)) {
+    places.set(film, await sent(film));
+  }
+  return places.get(film);
+}
 
 /** Send a file; returns where it is then. `fetch` cannot tell how far it has come. */
 function sent(film) {

@@ -56,7 +56,16 @@ export class Player extends EventTarget {
 
   async play() {
     this.seek(this.time);
-    await Promise.all([...this.sounds.values()].map((audio) => audio.play()));
+    // One that cannot be had keeps silent, and nobody else waiting.
+    const begun = [...this.sounds.values()].map((audio) => audio.play());
+    try {
+      await begun[0];
+    } catch (error) {
+      this.pause();
+      throw error;
+    } finally {
+      begun.forEach((one) => one.catch(() => {}));
+    }
     this.dispatchEvent(new Event("state"));
   }
 
@@ -161,8 +170,10 @@ export function keys(actions) {
   document.addEventListener("keydown", (event) => {
     const target = event.target;
     const writes = target.closest("input:not([type=range]):not([type=checkbox]), textarea, select");
+    const presses = event.key === " " && target.closest("button, a, summary, input[type=checkbox]");
+    const slides = /^(Arrow|Home|End)/.test(event.key) && target.closest("input[type=range]");
     const name = `${event.ctrlKey || event.metaKey ? "Control+" : ""}${event.key}`;
-    if (writes || (event.key === " " && target.closest("button, a, summary")) || !(name in actions)) {
+    if (writes || presses || slides || event.altKey || !(name in actions)) {
       return;
     }
     event.preventDefault();

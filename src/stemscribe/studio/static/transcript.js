@@ -8,6 +8,7 @@ const byId = (id) => document.getElementById(id);
 const UNSURE = 0.5; // a word of which the recogniser is less sure than that is marked
 const ADDED = 2; // seconds that a new segment lasts before anybody says otherwise
 const rows = byId("segments");
+const looksOf = new WeakMap(); // what each row shows
 
 const state = {
   text: null,
@@ -17,7 +18,8 @@ const state = {
   words: [],
   now: -1,
   undone: [],
-  saved: Promise.resolve(),
+  changing: Promise.resolve(), // the changes that were begun, one after the other
+  open: new Set(), // what keeps the text in each field that somebody writes in
 };
 
 const loaded = await attempt(() => Promise.all([ask(`/jobs/${job}/transcript`), ask(`/jobs/${job}/sound`)]));
@@ -38,6 +40,7 @@ async function begin() {
   showText();
   exports();
   film();
+  window.addEventListener("pagehide", () => state.open.forEach((keep) => keep()));
   const at = Number(new URLSearchParams(location.search).get("at"));
   if (at) {
     goTo(at);
@@ -109,7 +112,7 @@ function showText() {
     .map((gap) => ({ gap, start: gap.start }));
   const all = [...segments.map((one) => ({ one, start: one.segment.start })), ...gaps];
   all.sort((first, second) => first.start - second.start);
-  rows.replaceChildren(...all.map(({ one, gap }) => (gap ? gapRow(gap) : segmentRow(one))));
+  show(all);
   state.words = [...rows.querySelectorAll(".words span")].map((span) => ({
     span,
     start: Number(span.dataset.start),
@@ -118,9 +121,48 @@ function showText() {
   state.words.sort((first, second) => first.start - second.start);
   state.now = -1;
   byId("undo").disabled = state.text.changes === 0;
+  byId("aside").hidden = state.text.set_aside === 0;
+  byId("aside").textContent =
+    `${state.text.set_aside} changes were made to a transcript that was here before this one.` +
+    " They are kept, and are here again when it is.";
   byId("redo").disabled = state.undone.length === 0;
   filter();
   showCues();
+}
+
+/** Put rows in their places; what looks as before stays as it is, and so does a row in which somebody writes. */
+function show(all) {
+  const before = new Map([...rows.children].map((row) => [row.dataset.key, row]));
+  const wanted = all.map(({ one, gap, start }) => {
+    const [key, looks] = [one ? one.name : `gap ${start}`, JSON.stringify(one ?? gap)];
+    const row = before.get(key);
+    if (row && (looksOf.get(row) === looks || isWritten(row))) {
+      return row;
+    }
+    const made = gap ? gapRow(gap) : segmentRow(one);
+    Object.assign(made.dataset, { key, start });
+    looksOf.set(made, looks);
+    return made;
+  });
+  for (const row of [...rows.children].filter((one) => isWritten(one) && !wanted.includes(one))) {
+    const place = wanted.findIndex((one) => Number(one.dataset.start) > Number(row.dataset.start));
+    wanted.splice(place < 0 ? wanted.length : place, 0, row); // of a segment that is gone, or not there yet
+  }
+  for (const row of [...rows.children].filter((one) => !wanted.includes(one))) {
+    row.remove();
+  }
+  wanted.forEach((row, index) => {
+    if (rows.children[index] !== row) {
+      rows.insertBefore(row, rows.children[index] ?? null);
+    }
+  });
+  for (const marked of rows.querySelectorAll(".now, .spoken")) {
+    marked.classList.remove("now", "spoken");
+  }
+}
+
+function isWritten(row) {
+  return row.querySelector(".editor") !== null;
 }
 
 /** Whether the middle of a gap is in a segment: then somebody has written down what is said there. */
@@ -157,8 +199,9 @@ function segmentRow(one) {
   words.lang = segment.language;
   words.append(...wordsOf(segment));
   row.querySelector(".edit").addEventListener("click", () => edit(row, one));
-  row.querySelector(".merge").addEventListener("click", () => attempt(() => mend({ change: "merge", segment: name })));
-  row.querySelector(".remove").addEventListener("click", () => attempt(() => mend({ change: "remove", segment: name })));
+  for (const change of ["merge", "remove"]) {
+    row.querySelector(`.${change}`).addEventListener("click", () => attempt(() => mend({ change, segment: name }, one)));
+  }
   return row;
 }
 
@@ -225,9 +268,17 @@ function filter() {
 
 // What is mended
 
-async function mend(change) {
+/** Do it when all that was begun before is done: each change is made to what the one before has left. */
+function queued(work) {
+  const done = state.changing.then(work);
+  state.changing = done.catch(() => {});
+  return done;
+}
+
+/** Do what may find the transcript changed elsewhere; then that is shown. */
+async function reloading(work) {
   try {
-    state.text = await ask(`/jobs/${job}/edits`, { method: "POST", body: { revision: state.text.revision, change } });
+    return await work();
   } catch (error) {
     if (error.status === 409) {
       state.text = await ask(`/jobs/${job}/transcript`);
@@ -235,30 +286,63 @@ async function mend(change) {
     }
     throw error;
   }
-  state.undone = [];
-  showText();
 }
 
-async function undo() {
-  if (!state.text.changes) {
-    return;
-  }
-  const query = new URLSearchParams({ revision: state.text.revision });
-  const { text, change } = await ask(`/jobs/${job}/edits/last?${query}`, { method: "DELETE" });
-  state.text = text;
-  state.undone.push(change);
-  showText();
+/** Make a change to a segment as somebody has seen it (`null`: to none), whatever else was changed elsewhere. */
+function mend(change, seen) {
+  const send = async () => {
+    const body = { revision: state.text.revision, change };
+    state.text = await ask(`/jobs/${job}/edits`, { method: "POST", body, keepalive: true });
+  };
+  return queued(async () => {
+    try {
+      await reloading(send);
+    } catch (error) {
+      if (error.status !== 409 || seen === undefined) {
+        throw error;
+      }
+      if (seen && JSON.stringify(named(seen.name)?.segment) !== JSON.stringify(seen.segment)) {
+        throw new Error("This segment was changed elsewhere meanwhile. Save again to have it as you wrote it.");
+      }
+      await send();
+    }
+    state.undone = [];
+    showText();
+  });
+}
+
+function named(name) {
+  return state.text.segments.find((one) => one.name === name);
+}
+
+function undo() {
+  return queued(async () => {
+    if (!state.text.changes) {
+      return;
+    }
+    const query = new URLSearchParams({ revision: state.text.revision });
+    const { text, change } = await reloading(() => ask(`/jobs/${job}/edits/last?${query}`, { method: "DELETE" }));
+    state.text = text;
+    state.undone.push(change);
+    showText();
+  });
 }
 
 async function redo() {
-  const change = state.undone.at(-1);
+  const change = state.undone.pop();
   if (!change) {
     return;
   }
-  const rest = state.undone.slice(0, -1);
-  await mend(change);
-  state.undone = rest;
-  showText();
+  const rest = state.undone;
+  try {
+    await mend(change);
+    state.undone = rest;
+  } catch (error) {
+    state.undone = [...rest, change];
+    throw error;
+  } finally {
+    showText();
+  }
 }
 
 /** Write in a segment. */
@@ -266,87 +350,94 @@ function edit(row, one) {
   const { segment, name } = one;
   const hidden = [row.querySelector(".words"), row.querySelector(".tools")];
   hidden.forEach((part) => (part.hidden = true));
-  const rewrite = async (text) => {
-    if (text.trim() !== segment.text.trim()) {
-      await mend({ change: "rewrite", segment: name, text });
-      return true;
+  const rewrite = async (text, before) => {
+    if (text !== before) {
+      await mend({ change: "rewrite", segment: name, text }, one);
     }
-    return false;
   };
   const save = async ({ text, start, end }) => {
-    const isRewritten = await rewrite(text);
-    const isRetimed = Math.abs(start - segment.start) > 0.0005 || Math.abs(end - segment.end) > 0.0005;
-    if (isRetimed) {
-      await mend({ change: "retime", segment: name, start, end });
+    await rewrite(tidy(text), tidy(segment.text));
+    if (Math.abs(start - segment.start) > 0.0005 || Math.abs(end - segment.end) > 0.0005) {
+      await mend({ change: "retime", segment: name, start, end }, named(name));
     }
-    return isRewritten || isRetimed;
+  };
+  const split = async (text, before) => {
+    await rewrite(tidy(text), segment.text); // letters are counted in what is there
+    await mend({ change: "split", segment: name, at: [...tidy(before)].length }, named(name));
   };
   const leave = () => {
     row.querySelector(".hearings")?.remove();
     hidden.forEach((part) => (part.hidden = false));
-    row.querySelector(".edit").focus();
   };
-  const split = async (text, at) => {
-    await rewrite(text);
-    await mend({ change: "split", segment: name, at });
-  };
-  write(row, segment, { save, leave, split });
+  const back = () => rows.querySelector(`[data-name="${name}"] .edit`)?.focus({ preventScroll: true });
+  write(row, segment, { save, leave, back, split });
   showHearings(row, segment);
 }
 
+/** A text as segments have it: on one line. */
+function tidy(text) {
+  return text.split(/\s+/).filter(Boolean).join(" ");
+}
+
 /** Write down what the machine has not heard. */
-async function add(start, end) {
-  await state.saved; // of another segment, whose fields were left by coming here
+function add(start, end) {
   const row = element("li", { class: "segment" });
+  row.dataset.start = start;
   const next = state.text.segments.find(({ segment }) => segment.start > start);
   rows.insertBefore(row, next ? rows.querySelector(`[data-name="${next.name}"]`) : null);
   const save = async ({ text, ...times }) => {
-    if (text.trim()) {
-      await mend({ change: "add", text, ...times });
-      return true;
+    if (tidy(text)) {
+      await mend({ change: "add", text, ...times }, null);
     }
-    return false;
   };
-  write(row, { text: "", start, end, language: state.text.language }, { save, leave: () => row.remove() });
+  const back = () => byId("add").focus();
+  write(row, { text: "", start, end, language: state.text.language }, { save, leave: () => row.remove(), back });
   row.scrollIntoView({ block: "nearest" });
 }
 
 /** Fields for the text and the times of a segment in its row; what was written is kept when they are left. */
-function write(row, segment, { save, leave, split }) {
+function write(row, segment, { save, leave, back, split }) {
   const form = byId("editor").content.firstElementChild.cloneNode(true);
   const text = form.querySelector("textarea");
   const [start, end] = [form.querySelector(".start"), form.querySelector(".end")];
-  text.value = segment.text.trim();
+  text.value = tidy(segment.text);
   text.lang = segment.language;
   start.value = clock(segment.start, 3);
   end.value = clock(segment.end, 3);
   row.append(form);
   text.focus();
 
-  let saving = false; // the fields are also left when their row gives way to what was saved
-  const once = async (work) => {
-    if (!saving) {
-      saving = true;
-      state.saved = attempt(work);
-      await state.saved;
-      saving = false;
-    }
-  };
+  let busy = false;
   const close = () => {
-    saving = true;
+    busy = true;
+    state.open.delete(keep);
+    const hadFocus = form.contains(document.activeElement) || document.activeElement === document.body;
     form.remove();
     leave();
+    showText();
+    if (hadFocus) {
+      back();
+    }
+  };
+  const once = async (work) => {
+    if (!busy) {
+      busy = true;
+      await attempt(async () => {
+        await work();
+        close();
+      });
+      busy = !form.isConnected;
+    }
   };
   const keep = () =>
-    once(async () => {
+    once(() => {
       const times = { start: seconds(start.value), end: seconds(end.value) };
       if (Object.values(times).some(Number.isNaN)) {
         throw new Error("That is no time: write 90.5, 1:30 or 0:01:30.5.");
       }
-      if (!(await save({ text: text.value, ...times }))) {
-        close();
-      }
+      return save({ text: text.value, ...times });
     });
+  state.open.add(keep);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     keep();
@@ -359,8 +450,11 @@ function write(row, segment, { save, leave, split }) {
   form.querySelector(".leave").addEventListener("click", close);
   const parts = form.querySelector(".split");
   parts.hidden = !split;
-  parts.addEventListener("click", () => once(() => split(text.value, text.selectionStart)));
+  parts.addEventListener("click", () => once(() => split(text.value, text.value.slice(0, text.selectionStart))));
   form.addEventListener("keydown", (event) => {
+    if (event.isComposing) {
+      return; // the key belongs to what helps to write
+    }
     if (event.key === "Escape") {
       close();
     } else if (event.key === "Enter" && !event.shiftKey && event.target === text) {
