@@ -181,5 +181,6 @@ def test_both_runtimes_hear_the_same_in_fewer_bins(
     for package in ("openvino", "onnxruntime"):
         monkeypatch.setattr(spleeter_onnx, "choose_runtime", lambda device, package=package: Runtime(package, "cpu"))
         found.append(SpleeterOnnx(model("spleeter"), stems=("vocals",), bins=768).separate(mix))
-    np.testing.assert_allclose(*found, atol=1e-4)
-    assert np.abs(found[0]).max() > 0.01
+    loudest = float(np.abs(found[0]).max())
+    assert loudest > 1e-3, "a little of any noise is taken for a voice"
+    np.testing.assert_allclose(*found, atol=1e-3 * loudest)
