@@ -91,26 +91,9 @@ def edited(transcript: Transcript, changes: Sequence[Change]) -> list[Edited]:
     """
     segments = [Edited(str(number), segment) for number, segment in enumerate(transcript.segments)]
     for number, change in enumerate(changes):
-        segments = with_one_more(segments, change, number, transcript.language)
+        _make(change, number, segments, transcript.language)
+        segments.sort(key=lambda one: one.segment.start)  # stable: what begins at the same time keeps its order
     return segments
-
-
-def with_one_more(segments: Sequence[Edited], change: Change, number: int, language: str) -> list[Edited]:
-    """Segments after one more change.
-
-    Args:
-        segments: after all before it.
-        change: the change.
-        number: how many there were before it.
-        language: of the transcript.
-
-    Raises:
-        UsageError: it cannot be made.
-    """
-    changed = list(segments)
-    _make(change, number, changed, language)
-    changed.sort(key=lambda one: one.segment.start)  # stable: what begins at the same time keeps its order
-    return changed
 
 
 def with_changes(transcript: Transcript, changes: Sequence[Change]) -> Transcript:

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from stemscribe.audio.mix import MixInfo
-from stemscribe.editing.changes import Change, Edited, edited, with_changes, with_one_more
+from stemscribe.editing.changes import Change, Edited, edited, with_changes
 from stemscribe.editing.record import Edits, read_edits, set_aside, write_edits
 from stemscribe.errors import JobError, StemscribeError, UsageError
 from stemscribe.jobs.folder import JobFolder, all_jobs
@@ -26,7 +26,6 @@ from stemscribe.timebase import Seconds
 from stemscribe.transcript import Transcript
 
 TRANSCRIPT, SEGMENTS = "transcript", "segments"
-_KNOWN = 4  # transcripts that are kept as they are now: people mend one at a time
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,6 @@ class Transcripts:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._index = Index(workspace.derived / "search.sqlite")
-        self._known: dict[str, tuple[str, Sequence[Edited]]] = {}
 
     def text(self, job: str) -> Text:
         """The transcript of a job with all that was mended.
@@ -73,8 +71,7 @@ class Transcripts:
             JobNotFound: it has none.
         """
         transcript, edits = self._read(job)
-        found = self._text(job, transcript, edits, self._segments(job, transcript, edits))
-        return replace(found, set_aside=set_aside(self._home(job), edits.transcript))
+        return replace(_text(transcript, edits), set_aside=set_aside(self._home(job), edits.transcript))
 
     def hearings(self, job: str, start: Seconds, end: Seconds) -> list[Hearing]:
         """All that was heard of a stretch of the film, whatever of it was believed.
@@ -99,9 +96,8 @@ class Transcripts:
             UsageError: the change cannot be made.
         """
         with self._alone(job, mending.revision) as (transcript, edits):
-            before, number = self._segments(job, transcript, edits), len(edits.changes)
-            after = with_one_more(before, mending.change, number, transcript.language)
-            return self._written(job, transcript, replace(edits, changes=(*edits.changes, mending.change)), after)
+            changed = replace(edits, changes=(*edits.changes, mending.change))
+            return self._written(job, transcript, changed)
 
     def take_back(self, job: str, revision: str) -> tuple[Text, Change]:
         """Take back the last change; it is returned, so that it can be made once more.
@@ -113,9 +109,8 @@ class Transcripts:
         with self._alone(job, revision) as (transcript, edits):
             if not edits.changes:
                 raise UsageError("There is nothing to take back.")
-            *others, last = edits.changes
-            left = replace(edits, changes=tuple(others))
-            return self._written(job, transcript, left, edited(transcript, others)), last
+            *before, last = edits.changes
+            return self._written(job, transcript, replace(edits, changes=tuple(before))), last
 
     @contextmanager
     def _alone(self, job: str, revision: str) -> Iterator[tuple[Transcript, Edits]]:
@@ -129,21 +124,10 @@ class Transcripts:
                 raise Stale("The transcript was changed elsewhere meanwhile.", hint="Load it again.")
             yield transcript, edits
 
-    def _written(self, job: str, transcript: Transcript, edits: Edits, segments: Sequence[Edited]) -> Text:
+    def _written(self, job: str, transcript: Transcript, edits: Edits) -> Text:
+        found = _text(transcript, edits)  # before it is written: what cannot be made is not kept
         write_edits(self._home(job), edits)
-        return self._text(job, transcript, edits, segments)
-
-    def _segments(self, job: str, transcript: Transcript, edits: Edits) -> Sequence[Edited]:
-        """What has come of all changes; of a thousand, it takes a second to make them all again."""
-        revision, segments = self._known.get(job, ("", ()))
-        return segments if revision == edits.revision else edited(transcript, edits.changes)
-
-    def _text(self, job: str, transcript: Transcript, edits: Edits, segments: Sequence[Edited]) -> Text:
-        self._known.pop(job, None)
-        self._known[job] = (edits.revision, segments)
-        for other in list(self._known)[:-_KNOWN]:
-            self._known.pop(other, None)
-        return Text(transcript.language, edits.revision, len(edits.changes), tuple(segments))
+        return found
 
     def _home(self, job: str) -> Path:
         return self._workspace.path(job, TRANSCRIPT).parent
@@ -193,3 +177,8 @@ class Transcripts:
         stamp = f"{record.sha256} {edits.revision}"
         if self._index.stamp(job) != stamp:
             self._index.put(job, stamp, with_changes(read_transcript(path), edits.changes).segments)
+
+
+def _text(transcript: Transcript, edits: Edits) -> Text:
+    segments = tuple(edited(transcript, edits.changes))
+    return Text(transcript.language, edits.revision, len(edits.changes), segments)
